@@ -1,0 +1,63 @@
+//! What a judge found: the outcome, what was expected, what was seen, and where the two differ.
+
+use serde::{Deserialize, Serialize};
+
+/// How one expectation turned out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Met,
+    Missed,
+    /// Too little evidence to say.
+    Inconclusive,
+    /// What the judgement needs is not there.
+    Unjudgeable,
+}
+
+/// The kind of miss, a closed list that reports use as a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    Content,
+    Schema,
+    Threshold,
+    Transport,
+    Timeout,
+    Config,
+}
+
+impl Topic {
+    /// The lower-case word used in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Topic::Content => "content",
+            Topic::Schema => "schema",
+            Topic::Threshold => "threshold",
+            Topic::Transport => "transport",
+            Topic::Timeout => "timeout",
+            Topic::Config => "config",
+        }
+    }
+}
+
+/// One judgement with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The expectation as written, such as `contains`.
+    pub expectation: String,
+    /// 1-based line of the scenario file, 0 when none.
+    pub line: u32,
+    pub outcome: Outcome,
+    pub topic: Topic,
+    /// One line that stands alone: what was expected, what came, where they differ.
+    pub why: String,
+    /// More lines: a diff, a span, a JSON path, numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+}
+
+impl Finding {
+    pub fn is_met(&self) -> bool {
+        self.outcome == Outcome::Met
+    }
+}

@@ -1,0 +1,9 @@
+pub mod diagnostic;
+pub mod event;
+pub mod exchange;
+pub mod finding;
+pub mod record;
+pub mod redact;
+pub mod scenario;
+pub mod units;
+pub mod verdict;

@@ -1,0 +1,196 @@
+//! What is kept of a run: every case with every attempt, exchange and finding. The JSON report, and the input of `report` and `replay`.
+
+use crate::exchange::Exchange;
+use crate::finding::Finding;
+use crate::units::ms;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Version of the saved format. A reader refuses records of a later version.
+pub const FORMAT: u32 = 1;
+
+/// The five verdicts, worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The evidence meets the case's bar.
+    Pass,
+    /// Missed, then met the bar on a retry.
+    Flaky,
+    /// Too few samples to say.
+    Inconclusive,
+    /// The case could not be judged.
+    Error,
+    /// The service was reached and does not meet the bar.
+    Fail,
+}
+
+impl Verdict {
+    pub const ALL: [Verdict; 5] = [Verdict::Pass, Verdict::Flaky, Verdict::Inconclusive, Verdict::Error, Verdict::Fail];
+
+    /// The lower-case word used in every output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Flaky => "flaky",
+            Verdict::Inconclusive => "inconclusive",
+            Verdict::Error => "error",
+            Verdict::Fail => "fail",
+        }
+    }
+}
+
+/// What was run, where and by which version.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RunHeader {
+    pub format: u32,
+    pub run_id: String,
+    /// Version of roadworthy.
+    pub version: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    pub seed: u64,
+    pub targets: BTreeMap<String, TargetRecord>,
+    /// Free labels such as the image digest, given by `--label`, and the commit when CI tells it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The environment the service runs in, as the config describes it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A service as it was addressed; never holds a key.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct TargetRecord {
+    /// The address, or the file of the simulated service.
+    pub address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    pub concurrency: usize,
+}
+
+/// One case with its verdict and all evidence.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaseRecord {
+    pub id: String,
+    pub scenario: String,
+    pub name: String,
+    pub file: String,
+    pub line: u32,
+    pub layer: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    pub target: String,
+    /// Hash of what is sent (messages and parameters), so that a replay notices a changed prompt.
+    pub fingerprint: String,
+    pub verdict: Verdict,
+    /// One line for people; empty for a plain pass.
+    #[serde(default)]
+    pub why: String,
+    /// Set when the case was not run, with the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// One per try; the last decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<RateEvidence>,
+    /// Wall time of the whole case, retries and waiting included.
+    #[serde(with = "ms", rename = "took_ms")]
+    pub took: Duration,
+    /// A shell line that sends the deciding request again, the key as `$VAR`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reproduce: String,
+}
+
+/// One try of a case: its trials, and what they came to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Attempt {
+    pub trials: Vec<Trial>,
+}
+
+/// One conversation, judged.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Trial {
+    /// The seed sent with the request, when trials must differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    pub verdict: Verdict,
+    pub turns: Vec<Turn>,
+}
+
+/// One request with its findings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Turn {
+    pub exchange: Exchange,
+    pub findings: Vec<Finding>,
+}
+
+/// Why a pass rate counts as met or not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RateEvidence {
+    pub passed: u64,
+    pub trials: u64,
+    /// One line with the rule, the interval or the test, and the numbers.
+    pub rule: String,
+}
+
+/// A run as a fold of its events.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RunRecord {
+    #[serde(flatten)]
+    pub header: RunHeader,
+    /// Cases in the order in which they were planned.
+    pub cases: Vec<CaseRecord>,
+    /// Absent when the run was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<RunEnd>,
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RunEnd {
+    #[serde(with = "ms", rename = "took_ms")]
+    pub took: Duration,
+    pub filtered_out: u64,
+    /// Why the run stopped early, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+impl RunRecord {
+    /// Cases that were judged, so not the skipped ones.
+    pub fn judged(&self) -> impl Iterator<Item = &CaseRecord> {
+        self.cases.iter().filter(|c| c.skipped.is_none())
+    }
+
+    /// How many judged cases have this verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.judged().filter(|c| c.verdict == verdict).count()
+    }
+}
+
+impl CaseRecord {
+    /// The findings of the deciding attempt, in order.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.attempts.last().into_iter().flat_map(Attempt::findings)
+    }
+
+    /// Every exchange of every attempt.
+    pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+        self.attempts.iter().flat_map(|a| &a.trials).flat_map(|t| &t.turns).map(|t| &t.exchange)
+    }
+}
+
+impl Attempt {
+    /// Findings of all its trials.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.trials.iter().flat_map(|t| &t.turns).flat_map(|t| &t.findings)
+    }
+
+    /// The worst verdict among its trials.
+    pub fn verdict(&self) -> Verdict {
+        self.trials.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Error)
+    }
+}
