@@ -7,3 +7,7 @@ pub mod redact;
 pub mod scenario;
 pub mod units;
 pub mod verdict;
+pub mod expect;
+pub mod options;
+pub mod plan;
+pub mod target;

@@ -1,1 +1,128 @@
+//! The scenario language: text in, typed scenarios or every mistake out. Touches no file: whoever calls hands over texts.
+
+mod check;
+pub mod dataset;
+pub mod grammar;
+pub mod lint;
+mod read;
+mod read_expect;
+pub mod schema;
+pub mod template;
+mod traps;
 pub mod tree;
+pub mod vocabulary;
+
+pub use check::Checker;
+pub use read::{parse, parse_shape};
+pub use read_expect::{Compiled, expectations};
+pub(crate) use read::{count_of, duration_of, number_of};
+
+use crate::diagnostic::{Place, Source};
+use crate::expect::Expectation;
+use crate::verdict::rate::PassRate;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+use tree::Node;
+
+/// Reads files for scenarios: schemas, datasets, prompts, images. The path is as written in the scenario.
+pub trait Files {
+    /// The bytes, or a sentence fragment that says why not.
+    fn read(&self, scenario: &str, path: &str) -> Result<Vec<u8>, String>;
+}
+
+/// When a case is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Layer {
+    /// After an image build.
+    Unit,
+    /// After a service start.
+    Integration,
+    /// Before a merge.
+    Scenario,
+}
+
+impl Layer {
+    pub fn word(self) -> &'static str {
+        match self {
+            Layer::Unit => "unit",
+            Layer::Integration => "integration",
+            Layer::Scenario => "scenario",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Layer> {
+        [Layer::Unit, Layer::Integration, Layer::Scenario].into_iter().find(|l| l.word() == name)
+    }
+}
+
+/// One scenario file.
+#[derive(Debug)]
+pub struct Scenario {
+    pub source: Arc<Source>,
+    pub name: String,
+    pub cases: Vec<Case>,
+}
+
+/// A case as written; templates are not filled in yet.
+#[derive(Debug)]
+pub struct Case {
+    pub name: String,
+    pub place: Place,
+    pub layer: Layer,
+    pub tags: Vec<String>,
+    pub target: String,
+    pub system: Option<String>,
+    pub input: Input,
+    pub params: Map<String, Value>,
+    pub vars: Map<String, Value>,
+    /// Variables with the values that are combined.
+    pub matrix: Vec<(String, Vec<Value>)>,
+    pub rows: Option<Vec<dataset::Row>>,
+    pub skip: Option<Skip>,
+    pub retry: u64,
+    pub repeat: u64,
+    pub pass_rate: Option<PassRate>,
+    pub timeout: Option<Duration>,
+    pub stream: Option<bool>,
+    pub allow_empty: bool,
+    pub expect: Expected,
+}
+
+/// What is sent.
+#[derive(Debug, Clone)]
+pub enum Input {
+    Prompt(String),
+    /// OpenAI messages as JSON.
+    Messages(Vec<Value>),
+    Turns(Vec<TurnInput>),
+    /// The dataset's rows say.
+    FromRow,
+}
+
+#[derive(Debug, Clone)]
+pub struct TurnInput {
+    /// Text or parts, as JSON.
+    pub user: Value,
+    pub params: Map<String, Value>,
+    pub expect: Expected,
+}
+
+/// Expectations: read once when they hold no template, else read anew for each row.
+#[derive(Debug, Clone)]
+pub enum Expected {
+    Ready(Arc<Vec<Expectation>>),
+    Templated(Arc<Node>),
+}
+
+impl Expected {
+    pub fn none() -> Expected {
+        Expected::Ready(Arc::new(Vec::new()))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Skip {
+    pub reason: String,
+    pub until: jiff::civil::Date,
+}

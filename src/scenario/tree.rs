@@ -112,7 +112,7 @@ const MAX_DEPTH: usize = 64;
 
 /// Parses one file. On a YAML error there is no tree, only the one diagnostic.
 pub fn parse(source: &Arc<Source>) -> Result<Node, Box<Diagnostic>> {
-    let options = serde_saphyr::options! {
+    let options = || serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: MAX_NODES * 2, max_depth: MAX_DEPTH },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIAS_EVENTS },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -122,13 +122,21 @@ pub fn parse(source: &Arc<Source>) -> Result<Node, Box<Diagnostic>> {
     if text.trim_start_matches('\u{feff}').trim().is_empty() {
         return Err(Box::new(Diagnostic::error("empty-file", format!("{} is empty", source.name))));
     }
-    match serde_saphyr::from_str_with_options::<Node>(text, options) {
+    match with_room(move || serde_saphyr::from_str_with_options::<Node>(text, options())) {
         Ok(mut node) => {
             fill(&mut node, text);
             Ok(node)
         }
         Err(error) => Err(Box::new(yaml_error(source, &error))),
     }
+}
+
+/// Runs the recursive descent on a stack that holds `MAX_DEPTH` levels, even unoptimised.
+fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, work).expect("a thread can be started");
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn yaml_error(source: &Arc<Source>, error: &serde_saphyr::Error) -> Diagnostic {

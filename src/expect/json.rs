@@ -1,0 +1,272 @@
+//! Answers read as JSON: schemas, and checks on the values at paths.
+
+use super::length::{Unit, measure};
+use super::text::{Search, affix, contains};
+use super::{Pattern, Said};
+use crate::finding::{Outcome, Topic};
+use crate::units::Range;
+use serde_json::Value;
+use std::fmt;
+
+/// A JSONPath (`$.items[0].name`) or a JSON pointer (`/items/0/name`).
+#[derive(Debug, Clone)]
+pub struct JsonPath {
+    text: String,
+    path: Option<serde_json_path::JsonPath>,
+}
+
+impl JsonPath {
+    /// Parses either form; the error says what is wrong.
+    pub fn parse(text: &str) -> Result<JsonPath, String> {
+        let path = if text.starts_with('$') {
+            Some(serde_json_path::JsonPath::parse(text).map_err(|e| format!("`{text}` is not a JSON path: {e}"))?)
+        } else if text.starts_with('/') || text.is_empty() {
+            None
+        } else {
+            return Err(format!("`{text}` is neither a JSON path such as `$.name` nor a pointer such as `/name`"));
+        };
+        Ok(JsonPath { text: text.to_owned(), path })
+    }
+
+    fn find<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
+        match &self.path {
+            Some(path) => path.query(value).all(),
+            None => value.pointer(&self.text).into_iter().collect(),
+        }
+    }
+}
+
+impl PartialEq for JsonPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What is asked of the value at a path.
+#[derive(Debug, Clone, Default)]
+pub struct JsonCheck {
+    pub exists: Option<bool>,
+    pub kind: Option<String>,
+    pub equals: Option<Value>,
+    pub one_of: Option<Vec<Value>>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub items: Option<Range>,
+    pub length: Option<(Range, Unit)>,
+    pub contains: Option<Search>,
+    pub matches: Option<Pattern>,
+    pub starts_with: Option<(Vec<String>, bool)>,
+    pub ends_with: Option<(Vec<String>, bool)>,
+    pub language: Option<String>,
+}
+
+/// The text inside one Markdown fence, and whether there was one.
+pub(super) fn unfence(text: &str) -> (&str, bool) {
+    let trimmed = text.trim();
+    if let Some(rest) = trimmed.strip_prefix("```")
+        && let Some(body) = rest.strip_suffix("```")
+    {
+        let body = body.split_once('\n').map_or(body, |(_, b)| b);
+        return (body.trim(), true);
+    }
+    (trimmed, false)
+}
+
+fn parse(text: &str) -> Result<(Value, bool), Box<Said>> {
+    let (body, fenced) = unfence(text);
+    match serde_json::from_str(body) {
+        Ok(value) => Ok((value, fenced)),
+        Err(e) => Err(Box::new(Said::when(false, Topic::Schema, format!("answer is not JSON: {e}")))),
+    }
+}
+
+pub(super) fn text_at(text: &str, path: &JsonPath) -> Result<String, Said> {
+    let (value, _) = parse(text).map_err(|b| *b)?;
+    match path.find(&value).first() {
+        Some(Value::String(s)) => Ok(s.clone()),
+        Some(other) => Ok(other.to_string()),
+        None => Err(Said::when(false, Topic::Schema, format!("the answer has nothing at {path}"))),
+    }
+}
+
+pub(super) fn schema(text: &str, schema: &jsonschema::Validator) -> Said {
+    let value: Value = match serde_json::from_str(text.trim()) {
+        Ok(value) => value,
+        Err(e) => {
+            let hint = if unfence(text).1 { " (it stands in a Markdown fence; ask for bare JSON, or use `json`, which accepts a fence)" } else { "" };
+            return Said::when(false, Topic::Schema, format!("answer is not JSON: {e}{hint}"));
+        }
+    };
+    let errors: Vec<String> = schema
+        .iter_errors(&value)
+        .map(|e| {
+            let path = e.instance_path().to_string();
+            format!("at {}: {}", if path.is_empty() { "the top" } else { &path }, crate::redact::excerpt(&e.to_string(), 200))
+        })
+        .collect();
+    match errors.first() {
+        None => Said::when(true, Topic::Schema, "answer satisfies the schema"),
+        Some(first) => {
+            let more = if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
+            let mut said = Said::when(false, Topic::Schema, format!("answer breaks the schema {first}{more}"));
+            said.evidence = errors.iter().skip(1).take(8).cloned().collect();
+            said
+        }
+    }
+}
+
+pub(super) fn paths(text: &str, checks: &[(JsonPath, JsonCheck)]) -> Said {
+    let (value, fenced) = match parse(text) {
+        Ok(parsed) => parsed,
+        Err(said) => return *said,
+    };
+    let mut wrong = Vec::new();
+    let mut outcome = Outcome::Met;
+    for (path, check) in checks {
+        let found = path.find(&value);
+        if check.exists == Some(false) {
+            if let Some(first) = found.first() {
+                wrong.push(format!("{path} should not exist, but is {}", show(first)));
+            }
+            continue;
+        }
+        if found.is_empty() {
+            wrong.push(format!("{path} does not exist"));
+        }
+        for seen in found {
+            if let Err(said) = value_check(seen, check) {
+                if said.outcome == Outcome::Inconclusive && outcome == Outcome::Met {
+                    outcome = Outcome::Inconclusive;
+                }
+                if said.outcome == Outcome::Missed {
+                    outcome = Outcome::Missed;
+                }
+                wrong.push(format!("{path} is {}: {}", show(seen), said.why));
+            }
+        }
+    }
+    let fence = if fenced { " (the JSON stands in a Markdown fence)" } else { "" };
+    if wrong.is_empty() {
+        return Said::when(true, Topic::Schema, format!("all {} paths are as expected{fence}", checks.len()));
+    }
+    if outcome == Outcome::Met {
+        outcome = Outcome::Missed;
+    }
+    let mut said = Said::when(false, Topic::Schema, format!("{}{fence}", wrong[0]));
+    said.outcome = outcome;
+    said.evidence = wrong.into_iter().skip(1).collect();
+    said
+}
+
+fn show(value: &Value) -> String {
+    format!("`{}`", crate::redact::excerpt(&value.to_string(), 80))
+}
+
+fn value_check(value: &Value, check: &JsonCheck) -> Result<(), Box<Said>> {
+    let fail = |why: String| Err(Box::new(Said::when(false, Topic::Schema, why)));
+    if let Some(kind) = &check.kind {
+        let is = match kind.as_str() {
+            "string" => value.is_string(),
+            "number" => value.is_number(),
+            "integer" => value.as_f64().is_some_and(|f| f.fract() == 0.0),
+            "boolean" => value.is_boolean(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            _ => value.is_null(),
+        };
+        if !is {
+            return fail(format!("expected type {kind}"));
+        }
+    }
+    if let Some(wanted) = &check.equals
+        && !same(value, wanted)
+    {
+        return fail(format!("expected `{wanted}`"));
+    }
+    if let Some(options) = &check.one_of
+        && !options.iter().any(|o| same(value, o))
+    {
+        return fail(format!("expected one of {}", options.iter().map(|o| format!("`{o}`")).collect::<Vec<_>>().join(", ")));
+    }
+    if check.min.is_some() || check.max.is_some() {
+        let range = Range { min: check.min, max: check.max };
+        match value.as_f64() {
+            Some(n) if range.holds(n) => {}
+            Some(_) => return fail(format!("expected {range}")),
+            None => return fail(format!("expected a number, {range}")),
+        }
+    }
+    if let Some(range) = check.items {
+        match value.as_array() {
+            Some(items) if range.holds(items.len() as f64) => {}
+            Some(items) => return fail(format!("has {} items, expected {range}", items.len())),
+            None => return fail("expected an array".into()),
+        }
+    }
+    let wants_text = check.length.is_some() || check.contains.is_some() || check.matches.is_some() || check.starts_with.is_some() || check.ends_with.is_some() || check.language.is_some();
+    if !wants_text {
+        return Ok(());
+    }
+    let Some(text) = value.as_str() else { return fail("expected a text".into()) };
+    let mut said = Vec::new();
+    if let Some((range, unit)) = check.length {
+        let n = measure(text, unit).unwrap_or_default();
+        if !range.holds(n as f64) {
+            return fail(format!("its length is {n}, expected {range}"));
+        }
+    }
+    said.extend(check.contains.as_ref().map(|s| contains(text, s)));
+    said.extend(check.matches.as_ref().map(|p| super::text::matches(text, p, None)));
+    said.extend(check.starts_with.as_ref().map(|(any, case)| affix(text, any, *case, true)));
+    said.extend(check.ends_with.as_ref().map(|(any, case)| affix(text, any, *case, false)));
+    said.extend(check.language.as_ref().map(|code| super::language::judge(text, code, 0.6)));
+    match said.into_iter().find(|s| s.outcome != Outcome::Met) {
+        Some(said) => Err(Box::new(said)),
+        None => Ok(()),
+    }
+}
+
+/// JSON equality in which 1 and 1.0 are the same number.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) => x.as_f64() == y.as_f64(),
+        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y)),
+        (Value::Object(x), Value::Object(y)) => x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| same(v, w))),
+        _ => a == b,
+    }
+}
+
+/// True when every value of `wanted` stands in `have`; `have` may hold more keys.
+pub(super) fn holds(have: &Value, wanted: &Value) -> bool {
+    match (have, wanted) {
+        (Value::Object(h), Value::Object(w)) => w.iter().all(|(k, v)| h.get(k).is_some_and(|x| holds(x, v))),
+        _ => same(have, wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_pointers_lead_to_the_same_place() {
+        let value: Value = serde_json::from_str(r#"{"items":[{"name":"x"}]}"#).unwrap();
+        assert_eq!(JsonPath::parse("$.items[0].name").unwrap().find(&value), [&Value::from("x")]);
+        assert_eq!(JsonPath::parse("/items/0/name").unwrap().find(&value), [&Value::from("x")]);
+        assert!(JsonPath::parse("items").is_err() && JsonPath::parse("$.items[").is_err());
+    }
+
+    #[test]
+    fn fenced_json_is_read_and_reported() {
+        let checks = [(JsonPath::parse("$.a").unwrap(), JsonCheck { equals: Some(1.into()), ..JsonCheck::default() })];
+        let said = paths("```json\n{\"a\": 1.0}\n```", &checks);
+        assert_eq!(said.outcome, Outcome::Met);
+        assert!(said.why.contains("fence"));
+    }
+}

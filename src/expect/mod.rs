@@ -1,0 +1,313 @@
+//! Decides whether an exchange satisfies an expectation. Pure: no clock, no network.
+//!
+//! To add an expectation: a `Word` in `scenario/vocabulary.rs`, a variant of [`Check`], an arm in [`judge`] and in
+//! `scenario/read_expect.rs`, and one good and one bad example under `tests/spec/expect/`. The compiler lists the arms.
+
+pub mod chinese;
+mod format;
+mod json;
+mod language;
+mod length;
+mod numbers;
+mod phrases;
+mod safety;
+mod service;
+mod text;
+
+pub use json::{JsonCheck, JsonPath};
+pub use length::Unit;
+pub use numbers::NumberCheck;
+pub use service::{ErrorShape, HeaderCheck, LatencyMetric, TokenCount};
+pub use text::Search;
+
+use crate::exchange::Exchange;
+use crate::finding::{Finding, Outcome, Topic};
+use crate::units::Range;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One expectation at its line of the scenario file.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// The word as written.
+    pub name: &'static str,
+    pub line: u32,
+    pub of: Of,
+    pub check: Check,
+}
+
+/// What an expectation looks at.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Of {
+    #[default]
+    Answer,
+    Reasoning,
+    /// The answer of that turn, from 1.
+    Turn(usize),
+    /// The value at that path of the answer.
+    Json(JsonPath),
+}
+
+/// A compiled regular expression; look-around costs more and is bounded.
+#[derive(Debug, Clone)]
+pub enum Pattern {
+    Linear(regex::Regex),
+    Lookaround(fancy_regex::Regex),
+}
+
+/// Every check the language knows.
+#[derive(Debug, Clone)]
+pub enum Check {
+    NotEmpty,
+    Equals { text: String, case_sensitive: bool },
+    Contains(Search),
+    Matches { pattern: Pattern, count: Option<Range> },
+    StartsWith { any: Vec<String>, case_sensitive: bool },
+    EndsWith { any: Vec<String>, case_sensitive: bool },
+    Length { range: Range, unit: Unit },
+    Language { code: String, min: f64 },
+    Format { name: String, items: Option<Range> },
+    Keeps { all: Option<Vec<String>>, matching: Option<regex::Regex> },
+    Numbers(NumberCheck),
+    Facts { all: Vec<Vec<String>>, min: f64 },
+    Refuses { also: Vec<String> },
+    AsksBack { also: Vec<String> },
+    Readable,
+    NoRepetition { max: u64 },
+    NoSecrets { allow: Vec<regex::Regex> },
+    JsonSchema(Arc<jsonschema::Validator>),
+    Json(Vec<(JsonPath, JsonCheck)>),
+    ToolCall { name: Option<String>, arguments: Option<serde_json::Value>, schema: Option<Arc<jsonschema::Validator>>, count: Option<Range> },
+    FinishReason(Vec<String>),
+    Logprob { mean: Option<f64>, min: Option<f64> },
+    Status(Vec<u16>),
+    Error(ErrorShape),
+    ServiceAlive,
+    Header(Vec<(String, HeaderCheck)>),
+    Latency(Vec<(LatencyMetric, Duration)>),
+    Tokens(Vec<(TokenCount, Range)>),
+    Cost { max: f64 },
+    Not(Box<Expectation>),
+    All(Vec<Expectation>),
+    Any(Vec<Expectation>),
+}
+
+/// What a judge may look at besides the exchange itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Every exchange of the conversation so far, the judged one last. Never empty.
+    pub turns: &'a [Exchange],
+    /// The system message, when there is one.
+    pub system: Option<&'a str>,
+    /// The text of the user messages.
+    pub prompt: &'a str,
+    pub price: Option<&'a Price>,
+}
+
+/// Prices per million tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Price {
+    pub input: f64,
+    pub output: f64,
+    pub currency: String,
+}
+
+impl<'a> Context<'a> {
+    fn exchange(&self) -> &'a Exchange {
+        self.turns.last().expect("a conversation has a turn")
+    }
+}
+
+/// What a check says, before it is tied to its place.
+struct Said {
+    outcome: Outcome,
+    topic: Topic,
+    why: String,
+    evidence: Vec<String>,
+}
+
+impl Said {
+    fn when(met: bool, topic: Topic, why: impl Into<String>) -> Said {
+        Said { outcome: if met { Outcome::Met } else { Outcome::Missed }, topic, why: why.into(), evidence: Vec::new() }
+    }
+
+    fn content(met: bool, why: impl Into<String>) -> Said {
+        Said::when(met, Topic::Content, why)
+    }
+
+    fn unsure(topic: Topic, why: impl Into<String>) -> Said {
+        Said { outcome: Outcome::Inconclusive, topic, why: why.into(), evidence: Vec::new() }
+    }
+
+    fn cannot(why: impl Into<String>) -> Said {
+        Said { outcome: Outcome::Unjudgeable, topic: Topic::Config, why: why.into(), evidence: Vec::new() }
+    }
+
+    fn evidence(mut self, line: impl Into<String>) -> Said {
+        self.evidence.push(line.into());
+        self
+    }
+}
+
+/// Judges one expectation.
+pub fn judge(expectation: &Expectation, context: &Context) -> Finding {
+    let said = match &expectation.check {
+        Check::Not(inner) => {
+            let inner = judge(inner, context);
+            let outcome = match inner.outcome {
+                Outcome::Met => Outcome::Missed,
+                Outcome::Missed => Outcome::Met,
+                other => other,
+            };
+            Said { outcome, topic: inner.topic, why: format!("should not hold: {}", inner.why), evidence: inner.evidence }
+        }
+        Check::All(inner) => group(inner.iter().map(|e| judge(e, context)).collect(), true),
+        Check::Any(inner) => group(inner.iter().map(|e| judge(e, context)).collect(), false),
+        check => of_check(check, expectation, context),
+    };
+    Finding {
+        expectation: expectation.name.to_owned(),
+        line: expectation.line,
+        outcome: said.outcome,
+        topic: said.topic,
+        why: said.why,
+        evidence: said.evidence,
+    }
+}
+
+/// `all` is as bad as its worst member, `any` as good as its best.
+fn group(inner: Vec<Finding>, all: bool) -> Said {
+    let rank = |o: Outcome| match o {
+        Outcome::Met => 0,
+        Outcome::Inconclusive => 1,
+        Outcome::Missed => 2,
+        Outcome::Unjudgeable => 3,
+    };
+    let decisive = if all { inner.iter().max_by_key(|f| rank(f.outcome)) } else { inner.iter().min_by_key(|f| rank(f.outcome)) };
+    let Some(decisive) = decisive else { return Said::cannot("an empty group says nothing") };
+    let (outcome, topic) = (decisive.outcome, decisive.topic);
+    let open: Vec<&Finding> = inner.iter().filter(|f| f.outcome == outcome).collect();
+    let why = match (outcome, all) {
+        (Outcome::Met, true) => "all of them hold".to_owned(),
+        (Outcome::Met, false) => decisive.why.clone(),
+        (_, true) => open.iter().map(|f| f.why.as_str()).collect::<Vec<_>>().join("; "),
+        (_, false) => format!("none of {} holds: {}", inner.len(), inner.iter().map(|f| f.why.as_str()).collect::<Vec<_>>().join("; ")),
+    };
+    Said { outcome, topic, why, evidence: open.iter().flat_map(|f| f.evidence.clone()).collect() }
+}
+
+fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said {
+    let exchange = context.exchange();
+    // What looks at the exchange itself.
+    match check {
+        Check::Status(codes) => return service::status(exchange, codes),
+        Check::Error(shape) => return service::error(exchange, shape),
+        Check::ServiceAlive => return service::alive(exchange),
+        Check::Header(headers) => return service::headers(exchange, headers),
+        Check::Latency(limits) => return service::latency(exchange, limits),
+        Check::Tokens(ranges) => return service::tokens(exchange, ranges),
+        Check::Cost { max } => return service::cost(context, *max),
+        Check::FinishReason(reasons) => return service::finish_reason(exchange, reasons),
+        Check::Logprob { mean, min } => return service::logprob(exchange, *mean, *min),
+        Check::ToolCall { name, arguments, schema, count } => {
+            return service::tool_call(exchange, name.as_deref(), arguments.as_ref(), schema.as_deref(), *count);
+        }
+        Check::NotEmpty if expectation.of == Of::Answer => {
+            return Said::content(!exchange.is_empty(), if exchange.is_empty() { "the answer is empty" } else { "the answer is not empty" });
+        }
+        _ => {}
+    }
+    // What looks at a text.
+    let text = match subject(&expectation.of, context) {
+        Ok(text) => text,
+        Err(said) => return *said,
+    };
+    let text = text.as_ref();
+    let mut said = match check {
+        Check::NotEmpty => Said::content(!text.trim().is_empty(), "the text must not be empty"),
+        Check::Equals { text: wanted, case_sensitive } => text::equals(text, wanted, *case_sensitive),
+        Check::Contains(search) => text::contains(text, search),
+        Check::Matches { pattern, count } => text::matches(text, pattern, *count),
+        Check::StartsWith { any, case_sensitive } => text::affix(text, any, *case_sensitive, true),
+        Check::EndsWith { any, case_sensitive } => text::affix(text, any, *case_sensitive, false),
+        Check::Length { range, unit } => {
+            // The service counts the tokens of whole answers, not of parts.
+            let counted = matches!(expectation.of, Of::Answer).then_some(exchange.usage).flatten();
+            length::judge(text, range, *unit, counted)
+        }
+        Check::Language { code, min } => language::judge(text, code, *min),
+        Check::Format { name, items } => format::judge(text, name, *items),
+        Check::Keeps { all, matching } => text::keeps(text, context.prompt, all.as_deref(), matching.as_ref()),
+        Check::Numbers(check) => numbers::judge(text, check),
+        Check::Facts { all, min } => text::facts(text, all, *min),
+        Check::Refuses { also } => phrases::refuses(text, also),
+        Check::AsksBack { also } => phrases::asks_back(text, also),
+        Check::Readable => safety::readable(text),
+        Check::NoRepetition { max } => safety::no_repetition(text, *max),
+        Check::NoSecrets { allow } => safety::no_secrets(text, context.system, allow),
+        Check::JsonSchema(schema) => json::schema(text, schema),
+        Check::Json(checks) => json::paths(text, checks),
+        _ => unreachable!("handled above"),
+    };
+    if said.outcome == Outcome::Missed && !matches!(check, Check::Equals { .. } | Check::NoSecrets { .. }) {
+        let label = match &expectation.of {
+            Of::Answer => "answer".to_owned(),
+            Of::Reasoning => "reasoning".to_owned(),
+            Of::Turn(n) => format!("answer of turn {n}"),
+            Of::Json(path) => format!("value at {path}"),
+        };
+        said.evidence.push(format!("{label}: \"{}\"", crate::redact::excerpt(text, 240)));
+    }
+    said
+}
+
+/// The text an expectation looks at.
+fn subject<'a>(of: &Of, context: &Context<'a>) -> Result<Cow<'a, str>, Box<Said>> {
+    match of {
+        Of::Answer => Ok(Cow::Borrowed(&context.exchange().answer)),
+        Of::Reasoning => Ok(Cow::Borrowed(&context.exchange().reasoning)),
+        Of::Turn(n) => match n.checked_sub(1).and_then(|i| context.turns.get(i)) {
+            Some(turn) => Ok(Cow::Borrowed(&turn.answer)),
+            None => Err(Box::new(Said::cannot(format!("there is no turn {n} yet")))),
+        },
+        Of::Json(path) => json::text_at(&context.exchange().answer, path).map(Cow::Owned).map_err(Box::new),
+    }
+}
+
+/// Judges all expectations in order. An exchange that failed, or answered with a status nobody asked for, adds a finding of its own,
+/// and what would judge the missing answer is left out: one cause, one finding.
+pub fn judge_all(expectations: &[Expectation], context: &Context, allow_empty: bool) -> Vec<Finding> {
+    let exchange = context.exchange();
+    let mut findings = Vec::new();
+    let expects_status = expectations.iter().any(|e| mentions(e, &|c| matches!(c, Check::Status(_) | Check::Error(_))));
+    let expects_empty = expectations.iter().any(|e| mentions(e, &|c| matches!(c, Check::NotEmpty)));
+    let mut broken = false;
+    if let Some(failure) = &exchange.failure {
+        let excused = expects_status && failure.kind == crate::exchange::FailureKind::Http;
+        if !excused {
+            findings.push(service::failed(exchange, failure));
+            broken = true;
+        }
+    } else if exchange.is_empty() && !allow_empty && !expects_empty && !expects_status {
+        findings.push(service::empty(exchange));
+        broken = true;
+    }
+    for expectation in expectations {
+        let about_service = mentions(expectation, &|c| matches!(c, Check::Status(_) | Check::Error(_) | Check::ServiceAlive | Check::Header(_)));
+        if !broken || about_service {
+            findings.push(judge(expectation, context));
+        }
+    }
+    findings
+}
+
+/// True when the expectation or one inside it fits.
+pub fn mentions(expectation: &Expectation, fits: &dyn Fn(&Check) -> bool) -> bool {
+    fits(&expectation.check)
+        || match &expectation.check {
+            Check::Not(inner) => mentions(inner, fits),
+            Check::All(inner) | Check::Any(inner) => inner.iter().any(|e| mentions(e, fits)),
+            _ => false,
+        }
+}

@@ -1,0 +1,192 @@
+//! Checks on the words of a text.
+
+use super::{Pattern, Said};
+use crate::expect::chinese::half_width;
+use crate::units::Range;
+use similar::{ChangeTag, TextDiff};
+use unicode_normalization::UnicodeNormalization;
+
+/// What `contains` looks for.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    pub any: Vec<String>,
+    pub all: Vec<String>,
+    pub count: Option<Range>,
+    pub case_sensitive: bool,
+}
+
+/// NFC, and lower case when case does not matter.
+fn fold(text: &str, case_sensitive: bool) -> String {
+    let text: String = text.nfc().collect();
+    if case_sensitive { text } else { text.to_lowercase() }
+}
+
+fn quoted(texts: &[String]) -> String {
+    texts.iter().map(|t| format!("`{}`", crate::redact::excerpt(t, 60))).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn equals(text: &str, wanted: &str, case_sensitive: bool) -> Said {
+    let (have, want) = (fold(text.trim(), case_sensitive), fold(wanted.trim(), case_sensitive));
+    if have == want {
+        return Said::content(true, "the answer is the expected text");
+    }
+    Said::content(false, format!("answer is not `{}`", crate::redact::excerpt(wanted.trim(), 60))).evidence(diff(wanted.trim(), text.trim()))
+}
+
+/// A word diff on one line: `[-expected-]{+actual+}`.
+pub(crate) fn diff(expected: &str, actual: &str) -> String {
+    let cap = |t: &str| t.chars().take(2000).collect::<String>();
+    let (expected, actual) = (cap(expected), cap(actual));
+    let diff = TextDiff::from_graphemes(&expected, &actual);
+    let mut out = String::from("diff: ");
+    let mut last = ChangeTag::Equal;
+    let close = |tag| match tag {
+        ChangeTag::Delete => "-]",
+        ChangeTag::Insert => "+}",
+        ChangeTag::Equal => "",
+    };
+    for change in diff.iter_all_changes() {
+        if change.tag() != last {
+            out.push_str(close(last));
+            out.push_str(match change.tag() {
+                ChangeTag::Delete => "[-",
+                ChangeTag::Insert => "{+",
+                ChangeTag::Equal => "",
+            });
+            last = change.tag();
+        }
+        out.push_str(change.value());
+    }
+    out.push_str(close(last));
+    crate::redact::excerpt(&out, 600)
+}
+
+pub(super) fn contains(text: &str, search: &Search) -> Said {
+    let have = fold(text, search.case_sensitive);
+    let found = |wanted: &String| have.matches(&fold(wanted, search.case_sensitive)).count();
+    let missing: Vec<String> = search.all.iter().filter(|t| found(t) == 0).cloned().collect();
+    if !missing.is_empty() {
+        return Said::content(false, format!("answer does not contain {}", quoted(&missing)));
+    }
+    let hits: Vec<&String> = search.any.iter().filter(|t| found(t) > 0).collect();
+    if !search.any.is_empty() && hits.is_empty() && search.count.is_none() {
+        let which = if search.any.len() == 1 { "" } else { "any of " };
+        return Said::content(false, format!("answer does not contain {which}{}", quoted(&search.any)));
+    }
+    let total: usize = search.any.iter().chain(&search.all).map(found).sum();
+    if let Some(range) = search.count {
+        let names: Vec<String> = search.any.iter().chain(&search.all).cloned().collect();
+        return Said::content(range.holds(total as f64), format!("answer contains {} {total} times, expected {range}", quoted(&names)));
+    }
+    let names: Vec<String> = hits.into_iter().chain(&search.all).cloned().collect();
+    Said::content(true, format!("answer contains {}", quoted(&names))).evidence(around(text, &names, search.case_sensitive))
+}
+
+/// The text around the first hit.
+fn around(text: &str, names: &[String], case_sensitive: bool) -> String {
+    let have = fold(text, case_sensitive);
+    let at = names.iter().filter_map(|n| have.find(&fold(n, case_sensitive))).min().unwrap_or(0);
+    let before = have[..at].chars().count();
+    let piece: String = have.chars().skip(before.saturating_sub(30)).take(90).collect();
+    format!("found in: \"{}\"", crate::redact::excerpt(&piece, 90))
+}
+
+impl Pattern {
+    /// How often it matches; an error when the cost bound was reached.
+    pub fn count(&self, text: &str) -> Result<usize, String> {
+        match self {
+            Pattern::Linear(regex) => Ok(regex.find_iter(text).count()),
+            Pattern::Lookaround(regex) => {
+                regex.find_iter(text).try_fold(0, |n, m| m.map(|_| n + 1)).map_err(|e| format!("the expression costs too much on this text: {e}"))
+            }
+        }
+    }
+
+    fn source(&self) -> &str {
+        match self {
+            Pattern::Linear(regex) => regex.as_str(),
+            Pattern::Lookaround(regex) => regex.as_str(),
+        }
+    }
+}
+
+pub(super) fn matches(text: &str, pattern: &Pattern, count: Option<Range>) -> Said {
+    let found = match pattern.count(text) {
+        Ok(n) => n,
+        Err(why) => return Said::cannot(why),
+    };
+    let source = crate::redact::excerpt(pattern.source(), 80);
+    match count {
+        Some(range) => Said::content(range.holds(found as f64), format!("/{source}/ matches {found} times, expected {range}")),
+        None if found > 0 => Said::content(true, format!("answer matches /{source}/")),
+        None => Said::content(false, format!("answer does not match /{source}/")),
+    }
+}
+
+pub(super) fn affix(text: &str, any: &[String], case_sensitive: bool, start: bool) -> Said {
+    let have = fold(text.trim(), case_sensitive);
+    let met = any.iter().map(|t| fold(t.trim(), case_sensitive)).any(|t| if start { have.starts_with(&t) } else { have.ends_with(&t) });
+    let verb = if start { "start" } else { "end" };
+    Said::content(met, format!("answer {} with {}", if met { format!("{verb}s") } else { format!("does not {verb}") }, quoted(any)))
+}
+
+/// Identifiers: words that hold a digit and a letter, addresses, URLs, long numbers, words with underscores or inner capitals.
+fn identifiers(prompt: &str) -> Vec<String> {
+    let pattern = regex::Regex::new(r"https?://[^\s，。、；）)】」]+|[A-Za-z0-9_.+-]+@[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+|[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+|[A-Za-z]+[0-9][A-Za-z0-9]*|[0-9]+[A-Za-z][A-Za-z0-9]*|[0-9]{4,}|[A-Z]{2,}")
+        .expect("a constant pattern");
+    let mut found: Vec<String> = pattern.find_iter(prompt).map(|m| m.as_str().trim_end_matches(['.', ':', '/', '-']).to_owned()).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+pub(super) fn keeps(text: &str, prompt: &str, all: Option<&[String]>, matching: Option<&regex::Regex>) -> Said {
+    let wanted: Vec<String> = match (all, matching) {
+        (Some(all), _) => all.to_vec(),
+        (None, Some(regex)) => regex.find_iter(prompt).map(|m| m.as_str().to_owned()).collect(),
+        (None, None) => identifiers(prompt),
+    };
+    if wanted.is_empty() {
+        return Said::cannot("the prompt holds no identifier to keep; name them with `keeps: { all: […] }`");
+    }
+    let have = fold(text, true);
+    let lost: Vec<String> = wanted.iter().filter(|w| !have.contains(&fold(w, true))).cloned().collect();
+    match lost.is_empty() {
+        true => Said::content(true, format!("answer keeps {}", quoted(&wanted))),
+        false => Said::content(false, format!("answer lost {} of the prompt", quoted(&lost))),
+    }
+}
+
+pub(super) fn facts(text: &str, all: &[Vec<String>], min: f64) -> Said {
+    let plain = |t: &str| half_width(&fold(t, false)).split_whitespace().collect::<Vec<_>>().join(" ");
+    let have = plain(text);
+    let missing: Vec<String> = all.iter().filter(|aliases| !aliases.iter().any(|a| have.contains(&plain(a)))).map(|a| a.join(" / ")).collect();
+    let share = 1.0 - missing.len() as f64 / all.len().max(1) as f64;
+    let mut why = format!("{} of {} facts found, expected {:.0} %", all.len() - missing.len(), all.len(), min * 100.0);
+    if !missing.is_empty() {
+        why.push_str(&format!("; missing {}", quoted(&missing)));
+    }
+    Said::content(share + 1e-9 >= min, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Outcome;
+
+    #[test]
+    fn composed_and_decomposed_forms_are_the_same_text() {
+        assert_eq!(equals("e\u{301}té", "été", true).outcome, Outcome::Met);
+        assert_eq!(contains("cafe\u{301}", &Search { any: vec!["café".into()], case_sensitive: true, ..Search::default() }).outcome, Outcome::Met);
+    }
+
+    #[test]
+    fn identifiers_are_found_in_chinese_text() {
+        assert_eq!(identifiers("订单号AB-1234，邮箱a.b@x.cn，见https://x.cn/a?b=1。型号X12"), ["AB-1234", "X12", "a.b@x.cn", "https://x.cn/a?b=1"]);
+    }
+
+    #[test]
+    fn diff_marks_what_went_and_what_came() {
+        assert_eq!(diff("两年", "三年"), "diff: [-两-]{+三+}年");
+    }
+}

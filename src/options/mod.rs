@@ -1,0 +1,293 @@
+//! What a run is told: built-in defaults, then the file, the profile, the environment and the flags, each rung over the one
+//! before. Pure: the door reads files and variables and hands them over.
+
+mod target;
+
+pub use target::{Address, Api, Ready, RetryWhen, Secret, Target, Timeouts, TransportRetry};
+
+use crate::diagnostic::{Diagnostic, Source};
+use crate::scenario::tree::{Node, Typed, Value as Tree};
+use crate::scenario::vocabulary::CONFIG_KEYS;
+use crate::units;
+use crate::verdict::Policy;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a setting comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    BuiltIn,
+    File(String),
+    Profile(String),
+    Environment(&'static str),
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::BuiltIn => f.write_str("built in"),
+            Origin::File(name) => write!(f, "{name}"),
+            Origin::Profile(name) => write!(f, "profile {name}"),
+            Origin::Environment(name) => write!(f, "environment {name}"),
+            Origin::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// One setting under its dotted key.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub value: Value,
+    pub origin: Origin,
+}
+
+/// All settings, merged, before they are given types.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub map: BTreeMap<String, Setting>,
+    /// Values that must never be shown.
+    pub secrets: Vec<String>,
+}
+
+/// What flags and environment variables say about the chosen target: dotted key below it, value, origin.
+pub type Override = (&'static str, Value, Origin);
+
+/// The settings with types.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub targets: BTreeMap<String, Target>,
+    pub scenarios: Vec<String>,
+    pub exclude: Vec<String>,
+    pub budget: Budget,
+    pub environment: BTreeMap<String, String>,
+    pub production: BTreeMap<String, String>,
+    pub policy: Policy,
+    pub junit: Option<String>,
+    pub json: Option<String>,
+    pub runs: String,
+    pub secrets: Vec<String>,
+}
+
+/// What a run may use up.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Budget {
+    pub requests: Option<u64>,
+    pub tokens: Option<u64>,
+    pub time: Option<Duration>,
+}
+
+/// Climbs the ladder. `env` gives environment variables; `overrides` come from environment and flags, in that order.
+pub fn settings(file: Option<&Arc<Source>>, profile: Option<&str>, target: &str, overrides: Vec<Override>, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Vec<Diagnostic>> {
+    let mut settings = Settings::default();
+    for (key, value) in [("scenarios", serde_json::json!(["scenarios"])), ("runs", serde_json::json!("runs"))] {
+        settings.map.insert(key.to_owned(), Setting { value, origin: Origin::BuiltIn });
+    }
+    if let Some(source) = file {
+        let root = crate::scenario::parse_shape(source, CONFIG_KEYS)?;
+        let mut found = Vec::new();
+        let filled = fill(&root, source, env, &mut settings.secrets, &mut found);
+        if !found.is_empty() {
+            return Err(found);
+        }
+        // A variable may have brought a value of the wrong kind.
+        let mut checker = crate::scenario::Checker::new(source);
+        checker.map(&filled, CONFIG_KEYS);
+        if !checker.found.is_empty() {
+            return Err(checker.found);
+        }
+        for (key, value) in filled.entries().unwrap_or_default().iter().filter(|(k, _)| k.text() != Some("profiles")) {
+            flatten(&mut settings.map, key.text().unwrap_or_default(), &value.json(), &Origin::File(source.name.clone()));
+        }
+        if let Some(name) = profile {
+            let Some(node) = filled.get("profiles").and_then(|p| p.get(name)) else {
+                let known: Vec<&str> = filled.get("profiles").and_then(Node::entries).unwrap_or_default().iter().filter_map(|(k, _)| k.text()).collect();
+                return Err(vec![Diagnostic::error("unknown-profile", format!("there is no profile `{name}` in {}", source.name)).hint(format!("profiles there: {}", known.join(", ")))]);
+            };
+            for (key, value) in node.entries().unwrap_or_default() {
+                flatten(&mut settings.map, key.text().unwrap_or_default(), &value.json(), &Origin::Profile(name.to_owned()));
+            }
+        }
+    } else if let Some(name) = profile {
+        return Err(vec![Diagnostic::error("unknown-profile", format!("`--profile {name}` needs a roadworthy.yaml, and there is none here or above"))]);
+    }
+    let has_target = |settings: &Settings, name: &str| settings.map.keys().any(|k| k.strip_prefix("targets.").is_some_and(|k| k == name || k.starts_with(&format!("{name}."))));
+    if !has_target(&settings, target) {
+        if target != "default" {
+            let known: std::collections::BTreeSet<&str> = settings.map.keys().filter_map(|k| k.strip_prefix("targets.")?.split('.').next()).collect();
+            return Err(vec![Diagnostic::error("unknown-target", format!("there is no target `{target}`")).hint(format!("targets: {}", known.into_iter().collect::<Vec<_>>().join(", ")))]);
+        }
+        settings.map.insert("targets.default.base_url".into(), Setting { value: "http://127.0.0.1:8000/v1".into(), origin: Origin::BuiltIn });
+    }
+    for (key, value, origin) in overrides {
+        let key = if key.starts_with('.') { format!("targets.{target}{key}") } else { key.to_owned() };
+        if key.ends_with(".base_url") {
+            settings.map.remove(&key.replace(".base_url", ".simulate"));
+        }
+        if key.ends_with(".api_key") {
+            settings.secrets.extend(value.as_str().map(str::to_owned));
+        }
+        settings.map.insert(key, Setting { value, origin });
+    }
+    let keys: Vec<String> = settings.map.iter().filter(|(k, _)| k.ends_with(".api_key") || is_secret_header(k)).filter_map(|(_, s)| s.value.as_str().map(str::to_owned)).collect();
+    settings.secrets.extend(keys);
+    // A password in an address is a secret, too.
+    let urls: Vec<String> = settings.map.iter().filter(|(k, _)| k.ends_with(".base_url")).filter_map(|(_, s)| s.value.as_str().map(str::to_owned)).collect();
+    settings.secrets.extend(urls.iter().filter_map(|u| reqwest::Url::parse(u).ok()?.password().map(str::to_owned)));
+    settings.secrets.retain(|s| !s.is_empty());
+    Ok(settings)
+}
+
+fn is_secret_header(key: &str) -> bool {
+    let lower = key.to_lowercase();
+    lower.contains(".headers.") && ["auth", "key", "token", "secret", "cookie"].iter().any(|w| lower.contains(w))
+}
+
+fn flatten(map: &mut BTreeMap<String, Setting>, key: &str, value: &Value, origin: &Origin) {
+    match value {
+        Value::Object(inner) => inner.iter().for_each(|(k, v)| flatten(map, &format!("{key}.{k}"), v, origin)),
+        other => {
+            // The two ways of saying where a target is exclude each other; the later one counts.
+            if key.ends_with(".base_url") {
+                map.remove(&key.replace(".base_url", ".simulate"));
+            } else if key.ends_with(".simulate") {
+                map.remove(&key.replace(".simulate", ".base_url"));
+            }
+            map.insert(key.to_owned(), Setting { value: other.clone(), origin: origin.clone() });
+        }
+    }
+}
+
+/// Fills `${NAME}` and `${NAME:-default}` in every scalar; the values of what looks like a key become secrets.
+fn fill(node: &Node, source: &Arc<Source>, env: &dyn Fn(&str) -> Option<String>, secrets: &mut Vec<String>, found: &mut Vec<Diagnostic>) -> Node {
+    let value = match &node.value {
+        Tree::Scalar { text, .. } if text.contains("${") => {
+            let mut out = String::new();
+            let mut rest = text.as_str();
+            while let Some(at) = rest.find("${") {
+                out.push_str(&rest[..at]);
+                let Some(end) = rest[at..].find('}') else {
+                    found.push(Diagnostic::error("variable", "`${` is not closed by `}`").at(source, node.place));
+                    break;
+                };
+                let inside = &rest[at + 2..at + end];
+                let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
+                match env(name).filter(|v| !v.is_empty()).or(default.map(str::to_owned)) {
+                    Some(value) => {
+                        let upper = name.to_uppercase();
+                        if ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|w| upper.contains(w)) {
+                            secrets.push(value.clone());
+                        }
+                        out.push_str(&value);
+                    }
+                    None => found.push(
+                        Diagnostic::error("variable", format!("the environment variable `{name}` is not set"))
+                            .at(source, node.place)
+                            .hint(format!("set it, or give a default: \"${{{name}:-…}}\"")),
+                    ),
+                }
+                rest = &rest[at + end + 1..];
+            }
+            out.push_str(rest);
+            Tree::Scalar { text: out, plain: false, typed: Typed::Text }
+        }
+        Tree::List(items) => Tree::List(items.iter().map(|n| fill(n, source, env, secrets, found)).collect()),
+        Tree::Map(entries) => Tree::Map(entries.iter().map(|(k, v)| (k.clone(), fill(v, source, env, secrets, found))).collect()),
+        other => other.clone(),
+    };
+    Node { place: node.place, value }
+}
+
+impl Settings {
+    fn text(&self, key: &str) -> Option<String> {
+        self.map.get(key).map(|s| s.value.as_str().map_or_else(|| s.value.to_string(), str::to_owned)).filter(|t| !t.is_empty())
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        self.map.get(key).and_then(|s| s.value.as_array()).map(|a| a.iter().filter_map(Value::as_str).map(str::to_owned).collect()).unwrap_or_default()
+    }
+
+    fn below(&self, key: &str) -> BTreeMap<String, String> {
+        let prefix = format!("{key}.");
+        self.map.keys().filter_map(|k| Some((k.strip_prefix(&prefix)?.to_owned(), self.text(k)?))).collect()
+    }
+
+    fn parsed<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Vec<Diagnostic>> {
+        match self.text(key) {
+            None => Ok(None),
+            Some(text) => parse(&text).map(Some).map_err(|why| vec![Diagnostic::error("bad-value", format!("{key}: {why}")).hint(format!("it comes from {}", self.map[key].origin))]),
+        }
+    }
+
+    /// Gives the settings their types.
+    pub fn options(&self) -> Result<Options, Vec<Diagnostic>> {
+        let names: std::collections::BTreeSet<String> = self.map.keys().filter_map(|k| Some(k.strip_prefix("targets.")?.split('.').next()?.to_owned())).collect();
+        let mut targets = BTreeMap::new();
+        for name in names {
+            targets.insert(name.clone(), target::target(self, &name)?);
+        }
+        let fail_on = self.list("fail_on");
+        Ok(Options {
+            targets,
+            scenarios: self.list("scenarios"),
+            exclude: self.list("exclude"),
+            budget: Budget {
+                requests: self.parsed("budget.requests", units::count)?,
+                tokens: self.parsed("budget.tokens", units::count)?,
+                time: self.parsed("budget.time", units::duration)?,
+            },
+            environment: self.below("environment"),
+            production: self.below("production"),
+            policy: Policy {
+                fail_on_flaky: fail_on.iter().any(|v| v == "flaky"),
+                fail_on_inconclusive: fail_on.iter().any(|v| v == "inconclusive"),
+                warnings_exit_10: false,
+            },
+            junit: self.text("reports.junit"),
+            json: self.text("reports.json"),
+            runs: self.text("runs").unwrap_or_else(|| "runs".into()),
+            secrets: self.secrets.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn climb(text: &str, profile: Option<&str>, overrides: Vec<Override>) -> Result<Options, String> {
+        let source = Arc::new(Source { name: "roadworthy.yaml".into(), text: text.into() });
+        let env = |name: &str| (name == "MY_KEY").then(|| "sk-secret-value".to_owned());
+        let show = |found: Vec<Diagnostic>| found.iter().map(|d| d.render(false)).collect::<Vec<_>>().join("\n");
+        settings(Some(&source), profile, "default", overrides, &env).and_then(|s| s.options()).map_err(show)
+    }
+
+    #[test]
+    fn later_rungs_win() {
+        let text = "targets:\n  default: { simulate: demo.sim.yaml, model: a }\nprofiles:\n  ci: { fail_on: [flaky], runs: out }\n";
+        let options = climb(text, Some("ci"), vec![(".base_url", "http://x/v1".into(), Origin::Flag("--base-url"))]).unwrap();
+        assert!(options.policy.fail_on_flaky);
+        assert_eq!(options.runs, "out");
+        assert!(matches!(&options.targets["default"].address, Address::Url(u) if u == "http://x/v1"));
+        assert_eq!(options.targets["default"].model.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn variables_are_filled_and_kept_secret() {
+        let options = climb("targets: { default: { base_url: \"${URL:-http://h/v1}\", api_key: \"${MY_KEY}\" } }\n", None, vec![]).unwrap();
+        assert!(options.secrets.contains(&"sk-secret-value".to_owned()));
+        assert!(!format!("{:?}", options.targets).contains("sk-secret"));
+        let error = climb("targets: { default: { api_key: \"${NOT_SET}\" } }\n", None, vec![]).unwrap_err();
+        assert!(error.contains("`NOT_SET` is not set") && error.contains("roadworthy.yaml:1:"), "{error}");
+    }
+
+    #[test]
+    fn unknown_names_are_told() {
+        assert!(climb("targts: {}\n", None, vec![]).unwrap_err().contains("did you mean `targets`?"));
+        assert!(climb("targets: { default: { timeout: { totl: 3s } } }\n", None, vec![]).unwrap_err().contains("did you mean `total`?"));
+        assert!(climb("runs: x\n", Some("ci"), vec![]).unwrap_err().contains("no profile `ci`"));
+    }
+}

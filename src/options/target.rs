@@ -1,0 +1,146 @@
+//! One service: where it is and how it is treated.
+
+use super::Settings;
+use crate::diagnostic::Diagnostic;
+use crate::expect::Price;
+use crate::units;
+use std::fmt;
+use std::time::Duration;
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(crate::redact::MASK)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Address {
+    /// The base URL, without a slash at its end.
+    Url(String),
+    /// A file that describes a simulated service.
+    Simulate(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    Chat,
+    Completions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub first_token: Duration,
+    pub idle: Duration,
+    pub total: Duration,
+}
+
+/// What may be sent again, because the model never got to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryWhen {
+    pub connect: bool,
+    pub too_many_requests: bool,
+    pub unavailable: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TransportRetry {
+    pub attempts: u64,
+    pub when: RetryWhen,
+    pub backoff: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ready {
+    pub path: String,
+    pub every: Duration,
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    pub name: String,
+    pub address: Address,
+    /// Who said where it is, for messages.
+    pub origin: String,
+    pub model: Option<String>,
+    pub api: Api,
+    pub api_key: Option<Secret>,
+    pub headers: Vec<(String, Secret)>,
+    pub stream: bool,
+    pub timeouts: Timeouts,
+    pub transport_retry: TransportRetry,
+    pub concurrency: usize,
+    /// Requests started per second, at most.
+    pub rate: Option<f64>,
+    pub ready: Ready,
+    pub price: Option<Price>,
+    pub ca_file: Option<String>,
+    /// Bytes of a response after decompression, at most.
+    pub max_response: u64,
+}
+
+pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diagnostic>> {
+    let key = |k: &str| format!("targets.{name}.{k}");
+    let text = |k: &str| settings.text(&key(k));
+    let duration = |k: &str, default: Duration| settings.parsed(&key(k), units::duration).map(|d| d.unwrap_or(default));
+    let count = |k: &str, default: u64| settings.parsed(&key(k), units::count).map(|n| n.unwrap_or(default));
+    let number = |k: &str| settings.parsed(&key(k), units::number);
+    let (address, origin) = match (text("base_url"), text("simulate")) {
+        (Some(url), _) => {
+            let parsed = reqwest::Url::parse(&url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
+            if parsed.is_none() {
+                return Err(vec![
+                    Diagnostic::error("bad-url", format!("`{url}` is not an http or https address (target `{name}`)"))
+                        .hint(format!("write it like http://127.0.0.1:8000/v1; it comes from {}", settings.map[&key("base_url")].origin)),
+                ]);
+            }
+            (Address::Url(url.trim_end_matches('/').to_owned()), settings.map[&key("base_url")].origin.to_string())
+        }
+        (None, Some(file)) => (Address::Simulate(file), settings.map[&key("simulate")].origin.to_string()),
+        (None, None) => {
+            return Err(vec![Diagnostic::error("no-address", format!("target `{name}` has neither `base_url` nor `simulate`"))]);
+        }
+    };
+    let when = settings.list(&key("transport_retry.when"));
+    let on = |word: &str| when.is_empty() || when.iter().any(|w| w == word);
+    let price = match (number("price.input")?, number("price.output")?) {
+        (Some(input), Some(output)) => Some(Price { input, output, currency: text("price.currency").unwrap_or_else(|| "USD".into()) }),
+        _ => None,
+    };
+    Ok(Target {
+        name: name.to_owned(),
+        address,
+        origin,
+        model: text("model"),
+        api: if text("api").as_deref() == Some("completions") { Api::Completions } else { Api::Chat },
+        api_key: text("api_key").map(Secret),
+        headers: settings.below(&key("headers")).into_iter().map(|(k, v)| (k, Secret(v))).collect(),
+        stream: settings.map.get(&key("stream")).is_none_or(|s| s.value.as_bool() != Some(false) && s.value.as_str() != Some("false")),
+        timeouts: Timeouts {
+            connect: duration("timeout.connect", Duration::from_secs(3))?,
+            first_token: duration("timeout.first_token", Duration::from_secs(60))?,
+            idle: duration("timeout.idle", Duration::from_secs(30))?,
+            total: duration("timeout.total", Duration::from_secs(120))?,
+        },
+        transport_retry: TransportRetry {
+            attempts: count("transport_retry.attempts", 3)?.max(1),
+            when: RetryWhen { connect: on("connect"), too_many_requests: on("429"), unavailable: on("503") },
+            backoff: duration("transport_retry.backoff", Duration::from_millis(500))?,
+        },
+        concurrency: count("limits.concurrency", 8)?.max(1) as usize,
+        rate: settings.parsed(&key("limits.rate"), units::rate)?,
+        ready: Ready {
+            path: text("ready.path").unwrap_or_else(|| "/health".into()),
+            every: duration("ready.every", Duration::from_secs(1))?,
+            timeout: duration("ready.timeout", Duration::from_secs(5))?,
+        },
+        price,
+        ca_file: text("ca_file"),
+        max_response: count("max_response", 64 << 20)?,
+    })
+}

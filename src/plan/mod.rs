@@ -1,0 +1,94 @@
+//! Makes a plan of scenarios: every case with its texts filled in, ready to be sent. Any mistake stops here, all mistakes together.
+
+mod expand;
+pub mod select;
+
+pub use expand::expand;
+
+use crate::expect::Expectation;
+use crate::scenario::{Layer, Skip};
+use crate::verdict::rate::PassRate;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One case to run.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// Stable: folder path, case name, and the row's id or matrix values.
+    pub id: String,
+    pub scenario: String,
+    pub name: String,
+    pub file: String,
+    pub line: u32,
+    pub layer: Layer,
+    pub tags: Vec<String>,
+    pub target: String,
+    pub turns: Vec<PlannedTurn>,
+    pub skip: Option<Skip>,
+    pub retry: u64,
+    pub repeat: u64,
+    pub pass_rate: Option<PassRate>,
+    pub timeout: Option<Duration>,
+    pub stream: Option<bool>,
+    pub allow_empty: bool,
+    /// Hash of what is sent.
+    pub fingerprint: String,
+}
+
+/// One request of a conversation.
+#[derive(Debug, Clone)]
+pub struct PlannedTurn {
+    /// Messages added before the model is asked; its answers to earlier turns stand between.
+    pub messages: Vec<Value>,
+    pub params: Map<String, Value>,
+    pub expect: Arc<Vec<Expectation>>,
+}
+
+impl Planned {
+    /// Requests at most sent for it, transport retries aside.
+    pub fn max_requests(&self) -> u64 {
+        let trials = self.pass_rate.map_or(self.repeat, |r| r.max_trials());
+        trials * self.turns.len() as u64 * (self.retry + 1)
+    }
+
+    /// A rough upper bound of the tokens of one trial: prompt and output.
+    pub fn estimated_tokens(&self) -> u64 {
+        let prompt: u64 = self.turns.iter().flat_map(|t| &t.messages).map(|m| estimate(&m["content"])).sum();
+        let output: u64 = self
+            .turns
+            .iter()
+            .map(|t| ["max_tokens", "max_completion_tokens"].iter().find_map(|k| t.params.get(*k).and_then(Value::as_u64)).unwrap_or(512))
+            .sum();
+        prompt + output
+    }
+
+    /// The text of the user's messages.
+    pub fn prompt(&self) -> String {
+        let texts = self.turns.iter().flat_map(|t| &t.messages).filter(|m| m["role"] == "user").map(|m| text_of(&m["content"]));
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The system message.
+    pub fn system(&self) -> Option<String> {
+        self.turns.iter().flat_map(|t| &t.messages).find(|m| m["role"] == "system").map(|m| text_of(&m["content"]))
+    }
+}
+
+/// The text of a message's content, parts included.
+pub fn text_of(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|p| p["text"].as_str()).collect::<Vec<_>>().join("\n"),
+        _ => String::new(),
+    }
+}
+
+/// A Han character is about one token, other text about four bytes a token; an image some thousand.
+fn estimate(content: &Value) -> u64 {
+    let text = text_of(content);
+    let han = text.chars().filter(|c| crate::expect::chinese::is_han(*c)).count() as u64;
+    let other = text.chars().filter(|c| !crate::expect::chinese::is_han(*c)).map(char::len_utf8).sum::<usize>() as u64;
+    let images = content.as_array().map_or(0, |parts| parts.iter().filter(|p| p["type"] == "image_url").count()) as u64;
+    han + other.div_ceil(4) + images * 1000
+}

@@ -1,0 +1,105 @@
+//! What is legal but unwise, as warnings of `roadworthy check`.
+
+use super::{Case, Expected, Input, Scenario};
+use crate::diagnostic::Diagnostic;
+use crate::expect::{Check, Expectation, mentions};
+use crate::verdict::rate::{Decision, PassRate, clean_trials_needed};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Looks at one file.
+pub fn scenario(scenario: &Scenario) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for case in &scenario.cases {
+        let mut warn = |code, message: String, hint: &str| {
+            found.push(Diagnostic::error(code, message).warning().at(&scenario.source, case.place).hint(hint));
+        };
+        let expects = ready(case);
+        let has = |fits: &dyn Fn(&Check) -> bool| expects.iter().any(|e| mentions(e, fits));
+        let temperature = case.params.get("temperature").and_then(Value::as_f64);
+        let factual = has(&|c| matches!(c, Check::Numbers(_) | Check::Facts { .. } | Check::Equals { .. }));
+        let narrow = case.params.get("top_p").and_then(Value::as_f64) == Some(0.0);
+        if factual && !narrow && temperature.unwrap_or(1.0) > 0.3 {
+            let what = temperature.map_or("the service's own temperature".to_owned(), |t| format!("temperature {t}"));
+            warn("warm-facts", format!("`{}` asks for facts at {what}", case.name), "write `params: { temperature: 0 }`; a factual case above 0.3 flickers");
+        }
+        if let Some(rate @ PassRate::Fixed { trials, rate: share }) = case.pass_rate
+            && rate.decide(trials, trials) == Decision::Open
+            && let Some(n) = clean_trials_needed(share)
+        {
+            warn("thin-pass-rate", format!("`{}` can never pass: {trials} trials do not prove {share} even if all pass", case.name), &format!("write `repeat: {n}` or more, or a sequential `pass_rate: {{ accept: …, reject: … }}`"));
+        }
+        if has(&|c| matches!(c, Check::Latency(limits) if limits.iter().any(|(m, _)| *m == crate::expect::LatencyMetric::Ttfb))) {
+            warn("ttfb", format!("`{}` limits ttfb, which many servers send before they have read the prompt", case.name), "limit `ttft`, the time to the first token");
+        }
+        if case.retry > 5 {
+            warn("many-retries", format!("`{}` is tried {} times; even a case that passes one time in three would look healthy", case.name, case.retry + 1), "two retries are usual; use `pass_rate` for stochastic behaviour");
+        }
+    }
+    found
+}
+
+/// Looks at all files together: latency limits that only short prompts are held to.
+pub fn suite(scenarios: &[Scenario]) -> Vec<Diagnostic> {
+    let mut limited = Vec::new();
+    for scenario in scenarios {
+        for case in &scenario.cases {
+            if ready(case).iter().any(|e| mentions(e, &|c| matches!(c, Check::Latency(_)))) {
+                limited.push((scenario, case, prompt_length(case)));
+            }
+        }
+    }
+    let Some((scenario, case, _)) = limited.first() else { return Vec::new() };
+    let longest = limited.iter().map(|(_, _, n)| *n).max().unwrap_or(0);
+    if longest >= 500 {
+        return Vec::new();
+    }
+    vec![
+        Diagnostic::error("short-prompts", format!("latency is limited for short prompts only: the longest of {} has {longest} characters", limited.len()))
+            .warning()
+            .at(&scenario.source, case.place)
+            .hint("add a case with a prompt as long as production's; prefill time grows with it"),
+    ]
+}
+
+/// Where the environment of the run differs from production's.
+pub fn environment(here: &BTreeMap<String, String>, production: &BTreeMap<String, String>) -> Vec<Diagnostic> {
+    production
+        .iter()
+        .filter(|(key, value)| here.get(*key) != Some(value))
+        .map(|(key, value)| {
+            let seen = here.get(key).map_or("not stated".to_owned(), |v| format!("`{v}`"));
+            Diagnostic::error("unlike-production", format!("`{key}` is {seen} here and `{value}` in production, so latencies are not comparable"))
+                .warning()
+                .hint("compare with a baseline taken on the same environment")
+        })
+        .collect()
+}
+
+fn ready(case: &Case) -> Vec<&Expectation> {
+    let mut all = Vec::new();
+    if let Expected::Ready(list) = &case.expect {
+        all.extend(list.iter());
+    }
+    if let Input::Turns(turns) = &case.input {
+        for turn in turns {
+            if let Expected::Ready(list) = &turn.expect {
+                all.extend(list.iter());
+            }
+        }
+    }
+    all
+}
+
+fn prompt_length(case: &Case) -> usize {
+    let system = case.system.as_deref().map_or(0, |s| s.chars().count());
+    let input = match &case.input {
+        Input::Prompt(text) => text.chars().count(),
+        Input::Messages(messages) => messages.iter().map(|m| m["content"].as_str().map_or(0, |t| t.chars().count())).sum(),
+        Input::Turns(turns) => turns.iter().map(|t| t.user.as_str().map_or(0, |t| t.chars().count())).sum(),
+        Input::FromRow => 0,
+    };
+    let vars: usize = case.vars.values().filter_map(Value::as_str).map(|t| t.chars().count()).sum();
+    let rows = case.rows.iter().flatten().map(|r| r.vars.values().map(|v| v.to_string().chars().count()).sum::<usize>()).max().unwrap_or(0);
+    system + input + vars + rows
+}

@@ -1,0 +1,355 @@
+//! Makes typed scenarios of checked trees.
+
+use super::check::{Checker, is_template};
+use super::grammar::{Key, Kind};
+use super::read_expect::{Compiled, expectations};
+use super::tree::{Node, Value as Tree};
+use super::vocabulary::FILE_KEYS;
+use super::{Case, Expected, Files, Input, Layer, Scenario, Skip, TurnInput, dataset, traps, tree};
+use crate::diagnostic::{Diagnostic, Source};
+use crate::units;
+use crate::verdict::rate::{PassRate, default_max_samples};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Parses a text and holds it against a top-level shape; used for scenarios, the configuration and simulated services.
+pub fn parse_shape(source: &Arc<Source>, keys: &'static [Key]) -> Result<Node, Vec<Diagnostic>> {
+    let root = match tree::parse(source) {
+        Ok(root) => root,
+        Err(diagnostic) => return Err(vec![with_trap_hint(*diagnostic)]),
+    };
+    let mut checker = Checker::new(source);
+    match &root.value {
+        Tree::Map(_) => checker.map(&root, keys),
+        _ => {
+            let diagnostic = checker.error(root.place, "wrong-type", format!("the file holds {}, expected {}", root.what(), Kind::Map(keys).says()));
+            let line = source.text.lines().next().unwrap_or_default();
+            diagnostic.hint = traps::in_bad_line(line);
+        }
+    }
+    if checker.found.is_empty() { Ok(root) } else { Err(checker.found) }
+}
+
+fn with_trap_hint(mut diagnostic: Diagnostic) -> Diagnostic {
+    if let Some(source) = &diagnostic.source {
+        // The parser often stumbles on the line after the one that is wrong.
+        let lines: Vec<&str> = source.text.lines().collect();
+        let at = diagnostic.place.line.saturating_sub(1) as usize;
+        diagnostic.hint = [at, at.saturating_sub(1)].iter().filter_map(|i| lines.get(*i)).find_map(|l| traps::in_bad_line(l));
+    }
+    diagnostic
+}
+
+/// Parses one scenario file, or tells every mistake in it.
+pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Diagnostic>> {
+    let root = parse_shape(source, FILE_KEYS)?;
+    let mut reader = Reader { checker: Checker::new(source), files, compiled: Compiled::default() };
+    let name = root.get("scenario").and_then(Node::text).unwrap_or_default().to_owned();
+    let defaults = root.get("defaults");
+    let mut cases: Vec<Case> = Vec::new();
+    for node in root.get("cases").and_then(Node::items).unwrap_or_default() {
+        let case = reader.case(node, &root, defaults);
+        if let Some(twin) = cases.iter().find(|c| c.name == case.name) {
+            let line = twin.place.line;
+            reader.checker.error(case.place, "duplicate-case", format!("another case is named `{}`, on line {line}", case.name));
+        }
+        cases.push(case);
+    }
+    let found = reader.checker.found;
+    if found.is_empty() { Ok(Scenario { source: source.clone(), name, cases }) } else { Err(found) }
+}
+
+struct Reader<'a> {
+    checker: Checker<'a>,
+    files: &'a dyn Files,
+    compiled: Compiled,
+}
+
+pub(crate) fn duration_of(node: &Node) -> Option<Duration> {
+    units::duration(node.text()?).ok()
+}
+
+pub(crate) fn count_of(node: &Node) -> Option<u64> {
+    units::count(node.text()?).ok()
+}
+
+pub(crate) fn number_of(node: &Node) -> Option<f64> {
+    units::number(node.text()?).ok()
+}
+
+impl Reader<'_> {
+    fn case(&mut self, node: &Node, file: &Node, defaults: Option<&Node>) -> Case {
+        // A case's own key wins over the defaults, and those over the file.
+        let get = |key: &str| node.get(key).or_else(|| defaults.and_then(|d| d.get(key)));
+        let get_or_file = |key: &str| get(key).or_else(|| file.get(key));
+        let text = |n: Option<&Node>| n.and_then(Node::text).map(str::to_owned);
+
+        let own_name = node.get("name");
+        let place = own_name.map_or(node.place, |n| n.place);
+        let mut tags: Vec<String> = Vec::new();
+        for from in [file.get("tags"), defaults.and_then(|d| d.get("tags")), node.get("tags")] {
+            tags.extend(from.and_then(Node::items).unwrap_or_default().iter().filter_map(Node::text).map(str::to_owned));
+        }
+        tags.sort();
+        tags.dedup();
+
+        let merged = |key: &str| {
+            let mut map = Map::new();
+            for from in [defaults.and_then(|d| d.get(key)), node.get(key)].into_iter().flatten() {
+                if let Value::Object(object) = from.json() {
+                    map.extend(object);
+                }
+            }
+            map
+        };
+        let mut params = merged("params");
+        flatten_extra(&mut params);
+
+        let rows = node.get("dataset").and_then(|d| self.dataset(d));
+        let matrix = node
+            .get("matrix")
+            .and_then(Node::entries)
+            .unwrap_or_default()
+            .iter()
+            .map(|(k, v)| (k.text().unwrap_or_default().to_owned(), v.items().unwrap_or_default().iter().map(Node::json).collect()))
+            .collect();
+
+        let retry = get("retry").and_then(count_of).unwrap_or(0);
+        let repeat_node = get("repeat");
+        let repeat = repeat_node.and_then(count_of).unwrap_or(1);
+        if repeat == 0 {
+            self.checker.error(repeat_node.map_or(place, |n| n.place), "bad-value", "`repeat: 0` runs nothing, and what does not run does not pass");
+        }
+        let pass_rate = get("pass_rate").and_then(|n| self.pass_rate(n, repeat_node, repeat));
+        if let (Some(_), true) = (pass_rate, retry > 0) {
+            let at = get("retry").map_or(place, |n| n.place);
+            self.checker.error(at, "retry-and-pass-rate", "`retry` and `pass_rate` exclude each other: three tries at 80 % pass 99.2 % of the time");
+        }
+        let greedy = params.get("temperature").and_then(Value::as_f64) == Some(0.0);
+        if greedy && matches!(pass_rate, Some(PassRate::Sequential { .. })) {
+            let at = get("pass_rate").map_or(place, |n| n.place);
+            self.checker.error(at, "greedy-pass-rate", "a sequential `pass_rate` needs trials that differ, and `temperature: 0` makes them alike");
+        }
+
+        let input = self.input(node, place, rows.is_some());
+        let has_turn_expect = matches!(&input, Input::Turns(turns) if turns.iter().any(|t| !matches!(&t.expect, Expected::Ready(e) if e.is_empty())));
+        let expect = match node.get("expect") {
+            Some(node) => self.expected(node),
+            None => {
+                if !has_turn_expect {
+                    self.checker.error(place, "no-expectation", "the case has no `expect`, so it would pass whatever the service says");
+                }
+                Expected::none()
+            }
+        };
+        Case {
+            name: text(own_name).unwrap_or_default(),
+            place,
+            layer: get_or_file("layer").and_then(Node::text).and_then(Layer::named).unwrap_or(Layer::Scenario),
+            tags,
+            target: text(get_or_file("target")).unwrap_or_else(|| "default".to_owned()),
+            system: get("system").and_then(|n| self.text_or_file(n)),
+            input,
+            params,
+            vars: merged("vars"),
+            matrix,
+            rows,
+            skip: node.get("skip").and_then(|n| {
+                Some(Skip { reason: n.get("reason")?.text()?.to_owned(), until: n.get("until")?.text()?.parse().ok()? })
+            }),
+            retry,
+            repeat: repeat.max(1),
+            pass_rate,
+            timeout: get("timeout").and_then(duration_of),
+            stream: get("stream").and_then(Node::boolean),
+            allow_empty: get("allow_empty").and_then(Node::boolean).unwrap_or(false),
+            expect,
+        }
+    }
+
+    fn input(&mut self, node: &Node, place: crate::diagnostic::Place, has_rows: bool) -> Input {
+        let given: Vec<&str> = ["prompt", "messages", "turns"].into_iter().filter(|k| node.get(k).is_some()).collect();
+        if given.len() > 1 {
+            self.checker.error(place, "two-inputs", format!("a case takes one of `prompt`, `messages`, `turns`, not {}", given.join(" and ")));
+        }
+        match given.first() {
+            Some(&"prompt") => Input::Prompt(node.get("prompt").and_then(|n| self.text_or_file(n)).unwrap_or_default()),
+            Some(&"messages") => {
+                let messages = node.get("messages").and_then(Node::items).unwrap_or_default();
+                Input::Messages(messages.iter().map(|m| self.message(m)).collect())
+            }
+            Some(_) => {
+                let turns = node.get("turns").and_then(Node::items).unwrap_or_default();
+                let turns = turns.iter().map(|turn| {
+                    let mut params = turn.get("params").and_then(|p| p.json().as_object().cloned()).unwrap_or_default();
+                    flatten_extra(&mut params);
+                    TurnInput {
+                        user: turn.get("user").map_or(Value::Null, |u| self.content(u)),
+                        params,
+                        expect: turn.get("expect").map_or_else(Expected::none, |e| self.expected(e)),
+                    }
+                });
+                Input::Turns(turns.collect())
+            }
+            None => {
+                if !has_rows {
+                    self.checker.error(place, "no-input", "the case sends nothing: give it a `prompt`, `messages`, `turns` or a `dataset`");
+                }
+                Input::FromRow
+            }
+        }
+    }
+
+    fn message(&mut self, node: &Node) -> Value {
+        let mut message = Map::new();
+        for (key, value) in node.entries().unwrap_or_default() {
+            let name = key.text().unwrap_or_default().to_owned();
+            let value = if name == "content" { self.content(value) } else { value.json() };
+            message.insert(name, value);
+        }
+        Value::Object(message)
+    }
+
+    /// Text stays text; parts become OpenAI's parts, images data URLs.
+    fn content(&mut self, node: &Node) -> Value {
+        let Some(parts) = node.items() else { return json!(node.text().unwrap_or_default()) };
+        let parts = parts.iter().map(|part| {
+            let text = |key: &str| part.get(key).and_then(Node::text);
+            if let Some(text) = text("text") {
+                return json!({"type": "text", "text": text});
+            }
+            let url = match (text("image"), text("image_url")) {
+                (Some(path), _) => self.image(part, path),
+                (None, Some(url)) => url.to_owned(),
+                (None, None) => {
+                    self.checker.error(part.place, "bad-part", "a part is `text`, `image` or `image_url`");
+                    String::new()
+                }
+            };
+            let mut image = json!({"url": url});
+            if let Some(detail) = text("detail") {
+                image["detail"] = json!(detail);
+            }
+            json!({"type": "image_url", "image_url": image})
+        });
+        Value::Array(parts.collect())
+    }
+
+    fn image(&mut self, node: &Node, path: &str) -> String {
+        use base64::Engine;
+        let kind = match path.rsplit('.').next().unwrap_or_default().to_lowercase().as_str() {
+            "png" => "png",
+            "jpg" | "jpeg" => "jpeg",
+            "gif" => "gif",
+            "webp" => "webp",
+            _ => {
+                self.checker.error(node.place, "bad-image", format!("`{path}` is not a png, jpg, gif or webp file"));
+                return String::new();
+            }
+        };
+        match self.file(node, path) {
+            Some(bytes) => format!("data:image/{kind};base64,{}", base64::engine::general_purpose::STANDARD.encode(bytes)),
+            None => String::new(),
+        }
+    }
+
+    fn file(&mut self, node: &Node, path: &str) -> Option<Vec<u8>> {
+        match self.files.read(&self.checker.source.name, path) {
+            Ok(bytes) => Some(bytes),
+            Err(why) => {
+                self.checker.error(node.place, "file", why);
+                None
+            }
+        }
+    }
+
+    fn text_file(&mut self, node: &Node, path: &str) -> Option<String> {
+        let bytes = self.file(node, path)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned)),
+            Err(e) => {
+                self.checker.error(node.place, "not-utf8", format!("`{path}` is not UTF-8: byte {} is wrong", e.utf8_error().valid_up_to()));
+                None
+            }
+        }
+    }
+
+    fn text_or_file(&mut self, node: &Node) -> Option<String> {
+        match node.get("file").and_then(Node::text) {
+            Some(path) => {
+                let path = path.to_owned();
+                self.text_file(node, &path)
+            }
+            None => node.text().map(str::to_owned),
+        }
+    }
+
+    fn dataset(&mut self, node: &Node) -> Option<Vec<dataset::Row>> {
+        let (file, id, limit) = match node.text() {
+            Some(path) => (path, None, None),
+            None => (node.get("file")?.text()?, node.get("id").and_then(Node::text), node.get("limit").and_then(count_of)),
+        };
+        let text = self.text_file(node, file)?;
+        match dataset::parse(file, &text, id) {
+            Ok(mut rows) => {
+                rows.truncate(limit.map_or(usize::MAX, |n| n as usize));
+                if rows.is_empty() {
+                    self.checker.error(node.place, "empty-dataset", format!("`{file}` has no rows, so the case would not run"));
+                }
+                Some(rows)
+            }
+            Err(why) => {
+                self.checker.error(node.place, "dataset", format!("{file}: {why}"));
+                None
+            }
+        }
+    }
+
+    fn pass_rate(&mut self, node: &Node, repeat_node: Option<&Node>, repeat: u64) -> Option<PassRate> {
+        if let Some(text) = node.text() {
+            if repeat_node.is_none() {
+                self.checker.error(node.place, "pass-rate-without-repeat", "a fixed `pass_rate` needs `repeat`; or write `{ accept: …, reject: … }` to let the evidence decide");
+            }
+            return Some(PassRate::Fixed { trials: repeat.max(1), rate: units::share(text).ok()? });
+        }
+        if let Some(repeat) = repeat_node {
+            self.checker.error(repeat.place, "repeat-and-sequential", "a sequential `pass_rate` decides the number of trials itself; write `max_samples` inside it instead of `repeat`");
+        }
+        let share = |key| node.get(key).and_then(Node::text).and_then(|t| units::share(t).ok());
+        let (accept, reject) = (share("accept")?, share("reject")?);
+        if !(reject.0 > 0.0 && reject.0 < accept.0 && accept.0 < 1.0) {
+            self.checker.error(node.place, "bad-value", "`reject` must be below `accept`, and both strictly between 0 and 100 %");
+            return None;
+        }
+        let max_samples = node.get("max_samples").and_then(count_of).unwrap_or_else(|| default_max_samples(accept, reject));
+        let rate = PassRate::Sequential { accept, reject, max_samples };
+        if rate.decide(max_samples, max_samples) != crate::verdict::rate::Decision::Met {
+            self.checker.error(node.place, "bad-value", format!("{max_samples} samples can never suffice: even if all pass, the test stays open"));
+        }
+        Some(rate)
+    }
+
+    fn expected(&mut self, node: &Node) -> Expected {
+        if has_template(node) {
+            return Expected::Templated(Arc::new(node.clone()));
+        }
+        Expected::Ready(Arc::new(expectations(node, &mut self.checker, self.files, &mut self.compiled)))
+    }
+}
+
+fn has_template(node: &Node) -> bool {
+    match &node.value {
+        Tree::Null => false,
+        Tree::Scalar { text, .. } => is_template(text),
+        Tree::List(items) => items.iter().any(has_template),
+        Tree::Map(entries) => entries.iter().any(|(_, v)| has_template(v)),
+    }
+}
+
+/// `extra_body` is sent as it stands, beside the known parameters.
+fn flatten_extra(params: &mut Map<String, Value>) {
+    if let Some(Value::Object(extra)) = params.remove("extra_body") {
+        params.extend(extra);
+    }
+}

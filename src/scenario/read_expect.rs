@@ -1,0 +1,424 @@
+//! Makes typed expectations of checked nodes, compiling what can be compiled.
+
+use super::check::Checker;
+use super::tree::{Node, Value as Tree};
+use super::vocabulary::EXPECTATIONS;
+use super::{Files, count_of, duration_of, number_of};
+use crate::expect::{Check, ErrorShape, Expectation, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of, Pattern, Search, TokenCount, Unit};
+use crate::units::{self, Range};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Schemas compiled so far, by their text: many cases share one.
+#[derive(Default)]
+pub struct Compiled {
+    schemas: HashMap<String, Arc<jsonschema::Validator>>,
+}
+
+/// Reads a list of expectations that passed the check. What cannot be compiled is told and left out.
+pub fn expectations(node: &Node, checker: &mut Checker, files: &dyn Files, compiled: &mut Compiled) -> Vec<Expectation> {
+    let mut reader = ExpectReader { checker, files, compiled };
+    node.items().unwrap_or_default().iter().filter_map(|n| reader.expectation(n)).collect()
+}
+
+struct ExpectReader<'a, 'b> {
+    checker: &'a mut Checker<'b>,
+    files: &'a dyn Files,
+    compiled: &'a mut Compiled,
+}
+
+fn texts(node: Option<&Node>) -> Vec<String> {
+    match node {
+        None => Vec::new(),
+        Some(n) => match n.items() {
+            Some(items) => items.iter().filter_map(Node::text).map(str::to_owned).collect(),
+            None => n.text().map(str::to_owned).into_iter().collect(),
+        },
+    }
+}
+
+fn numbers(node: Option<&Node>) -> Vec<f64> {
+    texts(node).iter().filter_map(|t| units::number(t).ok()).collect()
+}
+
+fn range_of(node: &Node) -> Option<Range> {
+    match node.text() {
+        Some(text) => units::range(text).ok(),
+        None => Some(Range { min: node.get("min").and_then(number_of), max: node.get("max").and_then(number_of) }),
+    }
+}
+
+fn flag(node: &Node, key: &str, default: bool) -> bool {
+    node.get(key).and_then(Node::boolean).unwrap_or(default)
+}
+
+impl ExpectReader<'_, '_> {
+    fn expectation(&mut self, node: &Node) -> Option<Expectation> {
+        let null = Node { place: node.place, value: Tree::Null };
+        let (name_node, value) = match &node.value {
+            Tree::Map(entries) => entries.first().map(|(k, v)| (k, v))?,
+            _ => (node, &null),
+        };
+        let name = EXPECTATIONS.iter().find(|w| Some(w.name) == name_node.text())?.name;
+        let of = match value.get("of") {
+            Some(of) => self.of(of)?,
+            None => Of::Answer,
+        };
+        let check = self.check(name, value, name_node)?;
+        Some(Expectation { name, line: name_node.place.line, of, check })
+    }
+
+    fn of(&mut self, node: &Node) -> Option<Of> {
+        if let Some(turn) = node.get("turn") {
+            return Some(Of::Turn(count_of(turn)? as usize));
+        }
+        if let Some(path) = node.get("json") {
+            return self.path(path).map(Of::Json);
+        }
+        Some(if node.text() == Some("reasoning") { Of::Reasoning } else { Of::Answer })
+    }
+
+    fn path(&mut self, node: &Node) -> Option<JsonPath> {
+        match JsonPath::parse(node.text()?) {
+            Ok(path) => Some(path),
+            Err(why) => {
+                self.checker.error(node.place, "bad-path", why);
+                None
+            }
+        }
+    }
+
+    fn pattern(&mut self, node: &Node, lookaround: bool) -> Option<Pattern> {
+        let text = node.text()?;
+        if lookaround {
+            return match fancy_regex::RegexBuilder::new(text).backtrack_limit(100_000).build() {
+                Ok(regex) => Some(Pattern::Lookaround(regex)),
+                Err(e) => {
+                    self.checker.error(node.place, "bad-value", format!("not a regular expression: {e}"));
+                    None
+                }
+            };
+        }
+        match self.regex(node) {
+            Some(regex) => Some(Pattern::Linear(regex)),
+            None => {
+                if fancy_regex::Regex::new(text).is_ok()
+                    && let Some(last) = self.checker.found.last_mut()
+                {
+                    last.hint = Some("look-around and back-references need `matches: { pattern: …, lookaround: true }`".into());
+                }
+                None
+            }
+        }
+    }
+
+    fn regex(&mut self, node: &Node) -> Option<regex::Regex> {
+        match regex::RegexBuilder::new(node.text()?).size_limit(1 << 20).build() {
+            Ok(regex) => Some(regex),
+            Err(e) => {
+                let why = e.to_string();
+                self.checker.error(node.place, "bad-value", format!("not a regular expression: {}", why.lines().last().unwrap_or_default().trim_start_matches("error: ")));
+                None
+            }
+        }
+    }
+
+    fn schema(&mut self, schema: &Value, node: &Node) -> Option<Arc<jsonschema::Validator>> {
+        let key = schema.to_string();
+        if let Some(done) = self.compiled.schemas.get(&key) {
+            return Some(done.clone());
+        }
+        if let Some(remote) = remote_ref(schema) {
+            self.checker.error(node.place, "remote-ref", format!("the schema refers to `{remote}`, and remote schemas are never fetched"));
+            return None;
+        }
+        match jsonschema::options().should_validate_formats(true).with_pattern_options(jsonschema::PatternOptions::regex()).build(schema) {
+            Ok(validator) => {
+                let validator = Arc::new(validator);
+                self.compiled.schemas.insert(key, validator.clone());
+                Some(validator)
+            }
+            Err(e) => {
+                let at = e.instance_path().to_string();
+                let at = if at.is_empty() { String::new() } else { format!(" at {at}") };
+                self.checker.error(node.place, "bad-schema", format!("not a JSON Schema{at}: {}", crate::redact::excerpt(&e.to_string(), 200)));
+                None
+            }
+        }
+    }
+
+    fn schema_or_file(&mut self, node: &Node) -> Option<Arc<jsonschema::Validator>> {
+        match (node.get("schema"), node.get("file")) {
+            (Some(schema), None) => self.schema(&schema.json(), schema),
+            (None, Some(file)) => {
+                let path = file.text()?;
+                let read = self.files.read(&self.checker.source.name, path);
+                let parsed = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).map_err(|e| format!("`{path}` is not JSON: {e}")));
+                match parsed {
+                    Ok(schema) => self.schema(&schema, file),
+                    Err(why) => {
+                        self.checker.error(file.place, "file", why);
+                        None
+                    }
+                }
+            }
+            _ => {
+                self.checker.error(node.place, "bad-value", "`json_schema` takes either `schema` or `file`");
+                None
+            }
+        }
+    }
+
+    fn search(&self, node: &Node) -> Search {
+        if node.text().is_some() {
+            return Search { any: texts(Some(node)), case_sensitive: true, ..Search::default() };
+        }
+        let mut any = texts(node.get("any"));
+        any.extend(texts(node.get("text")));
+        Search { any, all: texts(node.get("all")), count: node.get("count").and_then(range_of), case_sensitive: flag(node, "case_sensitive", true) }
+    }
+
+    fn nonempty_search(&mut self, node: &Node) -> Option<Search> {
+        let search = self.search(node);
+        if search.any.is_empty() && search.all.is_empty() {
+            self.checker.error(node.place, "missing-key", "say what to look for: `text`, `any` or `all`");
+            return None;
+        }
+        if search.any.iter().chain(&search.all).any(|t| t.is_empty()) {
+            self.checker.error(node.place, "bad-value", "an empty text stands in every answer");
+            return None;
+        }
+        Some(search)
+    }
+
+    fn affix(&mut self, node: &Node) -> Option<(Vec<String>, bool)> {
+        let search = self.nonempty_search(node)?;
+        Some((search.any, search.case_sensitive))
+    }
+
+    fn length(&mut self, node: &Node) -> Option<(Range, Unit)> {
+        let range = range_of(node)?;
+        if range.min.is_none() && range.max.is_none() {
+            self.checker.error(node.place, "missing-key", "say `min`, `max` or both");
+            return None;
+        }
+        if matches!((range.min, range.max), (Some(a), Some(b)) if a > b) {
+            self.checker.error(node.place, "bad-value", "`min` is above `max`, so nothing can satisfy it");
+            return None;
+        }
+        let unit = node.get("unit").and_then(Node::text).and_then(Unit::named).unwrap_or_default();
+        Some((range, unit))
+    }
+
+    fn list(&mut self, node: &Node) -> Vec<Expectation> {
+        node.items().unwrap_or_default().iter().filter_map(|n| self.expectation(n)).collect()
+    }
+
+    fn check(&mut self, name: &str, value: &Node, name_node: &Node) -> Option<Check> {
+        let text = |key: &str| value.get(key).and_then(Node::text).map(str::to_owned);
+        Some(match name {
+            "not_empty" => Check::NotEmpty,
+            "equals" => Check::Equals { text: value.text().map(str::to_owned).or_else(|| text("text"))?, case_sensitive: flag(value, "case_sensitive", true) },
+            "contains" => Check::Contains(self.nonempty_search(value)?),
+            "matches" => {
+                let node = value.get("pattern").unwrap_or(value);
+                Check::Matches { pattern: self.pattern(node, flag(value, "lookaround", false))?, count: value.get("count").and_then(range_of) }
+            }
+            "starts_with" => {
+                let (any, case_sensitive) = self.affix(value)?;
+                Check::StartsWith { any, case_sensitive }
+            }
+            "ends_with" => {
+                let (any, case_sensitive) = self.affix(value)?;
+                Check::EndsWith { any, case_sensitive }
+            }
+            "length" => {
+                let (range, unit) = self.length(value)?;
+                Check::Length { range, unit }
+            }
+            "language" => Check::Language {
+                code: value.text().map(str::to_owned).or_else(|| text("is"))?,
+                min: text("min").and_then(|t| units::share(&t).ok()).map_or(0.6, |s| s.0),
+            },
+            "format" => Check::Format { name: value.text().map(str::to_owned).or_else(|| text("is"))?, items: value.get("items").and_then(range_of) },
+            "keeps" => {
+                let all = if value.items().is_some() { Some(texts(Some(value))) } else { value.get("all").map(|n| texts(Some(n))) };
+                let matching = match value.get("matching") {
+                    Some(node) => Some(self.regex(node)?),
+                    None => None,
+                };
+                Check::Keeps { all, matching }
+            }
+            "numbers" => {
+                let mut any = numbers(value.get("any"));
+                any.extend(value.text().and_then(|t| units::number(t).ok()));
+                let all = numbers(value.get("all"));
+                if any.is_empty() && all.is_empty() {
+                    self.checker.error(value.place, "missing-key", "say which numbers: `any` or `all`");
+                    return None;
+                }
+                let tolerance = text("tolerance").and_then(|t| units::share(&t).ok()).map_or(0.0, |s| s.0);
+                Check::Numbers(NumberCheck { any, all, tolerance, units: texts(value.get("unit")) })
+            }
+            "facts" => {
+                let list = value.get("all").unwrap_or(value);
+                Check::Facts {
+                    all: list.items().unwrap_or_default().iter().map(|n| texts(Some(n))).collect(),
+                    min: text("min").and_then(|t| units::share(&t).ok()).map_or(1.0, |s| s.0),
+                }
+            }
+            "refuses" => Check::Refuses { also: texts(value.get("also")) },
+            "asks_back" => Check::AsksBack { also: texts(value.get("also")) },
+            "readable" => Check::Readable,
+            "no_repetition" => Check::NoRepetition { max: value.get("max").and_then(count_of).unwrap_or(3) },
+            "no_secrets" => Check::NoSecrets { allow: self.regexes(value.get("allow")) },
+            "json_schema" => Check::JsonSchema(self.schema_or_file(value)?),
+            "json" => {
+                let mut checks = Vec::new();
+                for (key, node) in value.entries()? {
+                    checks.push((self.path(key)?, self.json_check(node)?));
+                }
+                if checks.is_empty() {
+                    self.checker.error(value.place, "no-expectation", "`json` without a path expects nothing");
+                }
+                Check::Json(checks)
+            }
+            "tool_call" => Check::ToolCall {
+                name: value.text().filter(|_| value.boolean().is_none()).map(str::to_owned).or_else(|| text("name")),
+                arguments: value.get("arguments").map(Node::json),
+                schema: match value.get("schema") {
+                    Some(node) => Some(self.schema(&node.json(), node)?),
+                    None => None,
+                },
+                count: value.get("count").and_then(range_of),
+            },
+            "finish_reason" => Check::FinishReason(texts(Some(value))),
+            "logprob" => Check::Logprob { mean: value.get("mean").and_then(number_of), min: value.get("min").and_then(number_of) },
+            "status" => {
+                let codes: Vec<u16> = texts(Some(value)).iter().filter_map(|t| t.parse().ok()).filter(|c| (100..600).contains(c)).collect();
+                if codes.len() != texts(Some(value)).len() {
+                    self.checker.error(value.place, "bad-value", "an HTTP status is a number from 100 to 599");
+                    return None;
+                }
+                Check::Status(codes)
+            }
+            "error" => Check::Error(ErrorShape { kind: text("type"), code: text("code"), message: text("message") }),
+            "service_alive" => Check::ServiceAlive,
+            "header" => {
+                let mut checks = Vec::new();
+                for (key, node) in value.entries()? {
+                    checks.push((key.text()?.to_lowercase(), self.header(node)?));
+                }
+                Check::Header(checks)
+            }
+            "latency" => {
+                let limits: Vec<_> = LatencyMetric::ALL
+                    .into_iter()
+                    .filter_map(|metric| {
+                        let node = value.get(metric.word())?;
+                        Some((metric, duration_of(node.get("max").unwrap_or(node))?))
+                    })
+                    .collect();
+                if limits.is_empty() {
+                    self.checker.error(value.place, "missing-key", "say which time: `latency: { e2e: 800ms }`");
+                    return None;
+                }
+                Check::Latency(limits)
+            }
+            "tokens" => {
+                let ranges: Vec<_> = TokenCount::ALL.into_iter().filter_map(|c| Some((c, range_of(value.get(c.word())?)?))).collect();
+                if ranges.is_empty() {
+                    self.checker.error(value.place, "missing-key", "say which tokens: `tokens: { completion: 1..200 }`");
+                    return None;
+                }
+                Check::Tokens(ranges)
+            }
+            "cost" => Check::Cost { max: number_of(value.get("max").unwrap_or(value))? },
+            "not" => Check::Not(Box::new(self.expectation(value)?)),
+            "all" => Check::All(self.list(value)),
+            "any" => Check::Any(self.list(value)),
+            other => {
+                self.checker.error(name_node.place, "unknown-expectation", format!("`{other}` is not an expectation"));
+                return None;
+            }
+        })
+    }
+
+    fn regexes(&mut self, node: Option<&Node>) -> Vec<regex::Regex> {
+        node.and_then(Node::items).unwrap_or_default().iter().filter_map(|n| self.regex(n)).collect()
+    }
+
+    fn header(&mut self, node: &Node) -> Option<HeaderCheck> {
+        if let Some(text) = node.text() {
+            return Some(HeaderCheck::Equals(text.to_owned()));
+        }
+        if let Some(text) = node.get("contains").and_then(Node::text) {
+            return Some(HeaderCheck::Contains(text.to_owned()));
+        }
+        if let Some(pattern) = node.get("matches") {
+            return self.pattern(pattern, false).map(HeaderCheck::Matches);
+        }
+        Some(HeaderCheck::Exists(flag(node, "exists", true)))
+    }
+
+    fn json_check(&mut self, node: &Node) -> Option<JsonCheck> {
+        const WORDS: &[&str] = &["exists", "type", "equals", "in", "min", "max", "items", "length", "contains", "matches", "starts_with", "ends_with", "language"];
+        let entries = match node.entries() {
+            // Only a map of these words is a check; any other value stands for itself.
+            Some(entries) if !entries.is_empty() => entries,
+            _ => return Some(JsonCheck { equals: Some(node.json()), ..JsonCheck::default() }),
+        };
+        for (key, _) in entries {
+            let name = key.text().unwrap_or_default();
+            if !WORDS.contains(&name) {
+                let near = crate::diagnostic::nearest(name, WORDS.iter().copied());
+                let diagnostic = self.checker.error(key.place, "unknown-key", format!("`{name}` is not a check on a JSON value"));
+                diagnostic.hint = Some(near.map_or_else(|| format!("known here: {}; to compare with a whole object write `equals: {{ … }}`", WORDS.join(", ")), |n| format!("did you mean `{n}`?")));
+                return None;
+            }
+        }
+        let text = |key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
+        Some(JsonCheck {
+            exists: node.get("exists").and_then(Node::boolean),
+            kind: text("type"),
+            equals: node.get("equals").map(Node::json),
+            one_of: node.get("in").and_then(Node::items).map(|items| items.iter().map(Node::json).collect()),
+            min: node.get("min").and_then(number_of),
+            max: node.get("max").and_then(number_of),
+            items: node.get("items").and_then(range_of),
+            length: match node.get("length") {
+                Some(node) => Some(self.length(node)?),
+                None => None,
+            },
+            contains: match node.get("contains") {
+                Some(node) => Some(self.nonempty_search(node)?),
+                None => None,
+            },
+            matches: match node.get("matches") {
+                Some(node) => Some(self.pattern(node, false)?),
+                None => None,
+            },
+            starts_with: match node.get("starts_with") {
+                Some(node) => Some(self.affix(node)?),
+                None => None,
+            },
+            ends_with: match node.get("ends_with") {
+                Some(node) => Some(self.affix(node)?),
+                None => None,
+            },
+            language: text("language"),
+        })
+    }
+}
+
+/// The first `$ref` that leads out of the document.
+fn remote_ref(schema: &Value) -> Option<&str> {
+    match schema {
+        Value::Object(map) => map
+            .iter()
+            .find_map(|(k, v)| if k == "$ref" { v.as_str().filter(|r| !r.starts_with('#')) } else { remote_ref(v) }),
+        Value::Array(items) => items.iter().find_map(remote_ref),
+        _ => None,
+    }
+}

@@ -1,0 +1,101 @@
+//! Places where YAML silently reads something else than what was meant, each with the better form.
+
+use super::grammar::Kind;
+use super::tree::{Node, Value};
+
+/// Traps that any node can be: a tag, or a template or variable without quotes.
+pub fn in_node(node: &Node, source: &str) -> Option<(String, String)> {
+    if let Some(tag) = tag_before(source, node.place.start) {
+        return Some((format!("the YAML tag `{tag}` has no meaning here"), "remove it, or put the text in quotes".into()));
+    }
+    let here = source.get(node.place.start..)?;
+    let line = here.lines().next().unwrap_or_default();
+    if matches!(node.value, Value::Map(_)) && line.starts_with("{{") {
+        let end = line.find("}}").map_or(line.len(), |i| i + 2);
+        return Some((format!("`{}` without quotes is a YAML map, not a template", &line[..end]), format!("write \"{}\"", &line[..end])));
+    }
+    if let Value::Scalar { text, plain: true, .. } = &node.value {
+        let is_variable = text.starts_with("${") && text.ends_with('}') && text[2..text.len() - 1].bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b));
+        if is_variable && !here.is_empty() && here.starts_with("${") {
+            return Some((format!("`{text}` is not filled in here: environment variables belong in roadworthy.yaml, in quotes"), format!("put the value into a target of roadworthy.yaml, or write \"{text}\" to send it as it stands")));
+        }
+    }
+    None
+}
+
+/// Traps in scalars, by what they are used for.
+pub fn in_text(node: &Node, kind: &Kind, source: &str) -> Option<(String, String)> {
+    let Value::Scalar { text, plain: true, .. } = &node.value else { return None };
+    if !matches!(kind, Kind::Text | Kind::Keyword | Kind::Regex) || source.get(node.place.start..node.place.end).is_none_or(|w| w.is_empty()) {
+        return None;
+    }
+    let rest = source.get(node.place.end..).and_then(|r| r.lines().next()).unwrap_or_default();
+    if let Some(comment) = rest.trim_start().strip_prefix('#').filter(|_| rest.starts_with([' ', '\t'])) {
+        let whole = format!("{text} #{comment}");
+        return Some(("YAML cuts the text here: ` #` starts a comment".into(), format!("if it belongs to the text, write \"{}\"; else move the comment to a line of its own", whole.trim().replace('"', "\\\""))));
+    }
+    if matches!(kind, Kind::Keyword) && text.chars().count() <= 40 && !text.contains("。") {
+        if let Some(mark) = text.chars().find(|c| matches!(c, '，' | '、')) {
+            let parts: Vec<&str> = text.split(['，', '、']).map(str::trim).filter(|p| !p.is_empty()).collect();
+            return Some((format!("`{text}` is one keyword: `{mark}` does not separate items in YAML"), format!("write {} for several, or \"{text}\" for the text as it stands", parts.join(", "))));
+        }
+        if let Some(mark) = text.chars().find(|c| matches!(c, '“' | '”' | '‘' | '’')) {
+            return Some((format!("`{mark}` is part of the keyword: YAML knows only straight quotes"), format!("write \"{}\", or \"{}\" if the curly quotes are meant", text.trim_matches(['“', '”', '‘', '’']), text)));
+        }
+    }
+    None
+}
+
+/// Says so when a number was written with full-width characters.
+pub fn width_hint(text: &str) -> Option<String> {
+    let half: String = text.chars().map(half_width).collect();
+    (half != text).then(|| format!("it holds full-width characters, write `{half}`"))
+}
+
+fn half_width(c: char) -> char {
+    match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        '。' => '.',
+        c => c,
+    }
+}
+
+/// What a syntax error on this line was probably meant to be.
+pub fn in_bad_line(line: &str) -> Option<String> {
+    let trimmed = line.trim_start();
+    if line.len() != trimmed.len() && line[..line.len() - trimmed.len()].contains('\t') {
+        return Some("indent with spaces; YAML does not allow tabs".into());
+    }
+    let word = trimmed.trim_start_matches(['-', ' ']);
+    if let Some((key, _)) = word.split_once('：').filter(|(k, _)| k.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) {
+        return Some(format!("`：` is a full-width colon; write `{key}: `"));
+    }
+    if line.contains("${") {
+        return Some("`${…}` inside `{ }` must stand in quotes: \"${NAME}\"".into());
+    }
+    if line.contains("$.") || line.contains("$[") {
+        return Some("a JSON path inside `{ }` must stand in quotes: \"$.items[0]\"".into());
+    }
+    if line.contains("{{") {
+        return Some("a template must stand in quotes: \"{{ name }}\"".into());
+    }
+    if trimmed.contains(['“', '”']) {
+        return Some("curly quotes are not quotes to YAML; use \" or '".into());
+    }
+    None
+}
+
+fn tag_before(source: &str, at: usize) -> Option<&str> {
+    let mut before = source.get(..at)?;
+    loop {
+        before = before.trim_end();
+        let word = &before[before.rfind([' ', '\n', '\t', '[', '{', ',']).map_or(0, |i| i + 1)..];
+        if word.starts_with('!') {
+            return Some(word);
+        }
+        if !word.starts_with('&') || word.len() < 2 {
+            return None;
+        }
+        before = &before[..before.len() - word.len()];
+    }
+}
