@@ -11,3 +11,5 @@ pub mod expect;
 pub mod options;
 pub mod plan;
 pub mod target;
+pub mod journal;
+pub mod sim;

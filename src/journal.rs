@@ -1,0 +1,101 @@
+//! Appends the events of a run to a file, one JSON object a line, secrets taken out; and reads such a file again.
+
+use crate::event::{Event, fold};
+use crate::record::{FORMAT, RunRecord};
+use crate::redact::Redactor;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// An open journal. Every event is handed to the operating system before the call returns, so a kill loses nothing finished.
+#[derive(Debug)]
+pub struct Journal {
+    file: Mutex<File>,
+    pub path: PathBuf,
+    redactor: Redactor,
+    /// The first failure to write; told at the end, because a full disk should not stop the judging.
+    failed: Mutex<Option<String>>,
+}
+
+impl Journal {
+    /// Opens `<dir>/<run_id>.jsonl` for appending: several processes may write one run.
+    pub fn open(dir: &Path, run_id: &str, redactor: Redactor) -> std::io::Result<Journal> {
+        std::fs::create_dir_all(dir)?;
+        let path = dir.join(format!("{run_id}.jsonl"));
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        Ok(Journal { file: Mutex::new(file), path, redactor, failed: Mutex::new(None) })
+    }
+
+    pub fn write(&self, event: &Event) {
+        let line = match serde_json::to_string(event) {
+            Ok(line) => self.redactor.clean(&line) + "\n",
+            Err(e) => return self.fail(e.to_string()),
+        };
+        let file = self.file.lock().expect("no panic under this lock");
+        // The lock is between processes: a long line is not written in one piece.
+        let written = file.lock().and_then(|()| (&*file).write_all(line.as_bytes()));
+        let _ = file.unlock();
+        if let Err(e) = written {
+            self.fail(e.to_string());
+        }
+    }
+
+    fn fail(&self, why: String) {
+        self.failed.lock().expect("no panic under this lock").get_or_insert(why);
+    }
+
+    /// Why the record is incomplete, if it is.
+    pub fn failure(&self) -> Option<String> {
+        self.failed.lock().expect("no panic under this lock").clone()
+    }
+}
+
+/// Reads a journal. The last line may be cut off; any other broken line is an error with its number.
+pub fn read(path: &Path) -> Result<RunRecord, String> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{name} cannot be read: {e}"))?;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut events = Vec::with_capacity(lines.len());
+    for (i, line) in lines.iter().enumerate() {
+        match serde_json::from_str::<Event>(line) {
+            Ok(event) => events.push(event),
+            Err(_) if i + 1 == lines.len() && !text.ends_with('\n') => break,
+            Err(e) => return Err(format!("{name}:{}: not an event of a run: {e}", i + 1)),
+        }
+    }
+    if !matches!(events.first(), Some(Event::RunStarted(_))) {
+        return Err(format!("{name} is not the record of a run: it does not begin with `run_started`"));
+    }
+    let record = fold(events);
+    if record.header.format > FORMAT {
+        return Err(format!("{name} has format {}, and this version of roadworthy reads up to {FORMAT}", record.header.format));
+    }
+    Ok(record)
+}
+
+/// The newest journal of a folder, by its name, which begins with the time.
+pub fn newest(dir: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(dir).ok()?;
+    entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|x| x == "jsonl")).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RunHeader;
+
+    #[test]
+    fn a_cut_last_line_loses_only_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path(), "r", Redactor::new(["topsecret".to_owned()])).unwrap();
+        journal.write(&Event::RunStarted(RunHeader { format: FORMAT, run_id: "r".into(), version: "topsecret".into(), ..RunHeader::default() }));
+        journal.write(&Event::CaseStarted { id: "a".into() });
+        let text = std::fs::read_to_string(&journal.path).unwrap();
+        assert!(!text.contains("topsecret"));
+        std::fs::write(&journal.path, &text[..text.len() - 5]).unwrap();
+        assert_eq!(read(&journal.path).unwrap().header.run_id, "r");
+        std::fs::write(&journal.path, format!("{text}garbage\n{{}}\n")).unwrap();
+        assert!(read(&journal.path).unwrap_err().contains(":3: "));
+    }
+}
