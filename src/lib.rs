@@ -13,3 +13,5 @@ pub mod plan;
 pub mod target;
 pub mod journal;
 pub mod sim;
+pub mod report;
+pub mod run;

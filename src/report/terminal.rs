@@ -1,0 +1,168 @@
+//! What a person reads in a terminal or a CI log. Text that a model wrote is made harmless before it is shown.
+
+use super::latency;
+use crate::finding::{Finding, Outcome};
+use crate::record::{CaseRecord, RunRecord, Verdict};
+use crate::redact::harmless;
+use crate::units::show;
+
+/// How the text looks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Style {
+    pub color: bool,
+    /// Show the evidence of every case that did not pass; off when the test harness has shown it already.
+    pub evidence: bool,
+}
+
+fn paint(text: &str, code: &str, style: Style) -> String {
+    if style.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+fn word(verdict: Verdict, style: Style) -> String {
+    let code = match verdict {
+        Verdict::Pass => "32",
+        Verdict::Flaky | Verdict::Inconclusive => "33",
+        Verdict::Error => "35",
+        Verdict::Fail => "31",
+    };
+    paint(verdict.word(), code, style)
+}
+
+/// The evidence of one case: the line that stands alone, then each attempt's misses, then how to send the request again.
+pub fn case(case: &CaseRecord) -> String {
+    let label = match case.verdict {
+        Verdict::Fail => "failed",
+        Verdict::Error => "error",
+        other => other.word(),
+    };
+    let mut out = format!("{label}: {} — {}\n  at {}:{}\n", case.id, case.why, case.file, case.line);
+    let many = case.attempts.len() > 1;
+    for (i, attempt) in case.attempts.iter().enumerate() {
+        if many {
+            out.push_str(&format!("  attempt {} of {}: {}\n", i + 1, case.attempts.len(), attempt.verdict().word()));
+        }
+        let shown = attempt.trials.iter().enumerate().filter(|(_, t)| t.verdict != Verdict::Pass);
+        let total = attempt.trials.len();
+        for (n, (j, trial)) in shown.enumerate() {
+            if n == 3 {
+                let rest = attempt.trials.iter().filter(|t| t.verdict != Verdict::Pass).count() - 3;
+                if rest > 0 {
+                    out.push_str(&format!("  … and {rest} more trials that did not pass\n"));
+                }
+                break;
+            }
+            if total > 1 {
+                let seed = trial.seed.map(|s| format!(", seed {s}")).unwrap_or_default();
+                out.push_str(&format!("  trial {} of {total}{seed}: {}\n", j + 1, trial.verdict.word()));
+            }
+            let turns = trial.turns.len();
+            for (k, turn) in trial.turns.iter().enumerate() {
+                for finding in turn.findings.iter().filter(|f| f.outcome != Outcome::Met) {
+                    let place = if turns > 1 { format!(" (turn {})", k + 1) } else { String::new() };
+                    out.push_str(&self::finding(finding, &case.file, &place));
+                }
+                for retry in &turn.exchange.transport_retries {
+                    out.push_str(&format!("    sent again after {}: {}\n", show(retry.waited), retry.reason));
+                }
+            }
+        }
+    }
+    if !case.reproduce.is_empty() {
+        out.push_str(&format!("  again: {}\n", case.reproduce));
+    }
+    harmless(&out)
+}
+
+fn finding(finding: &Finding, file: &str, place: &str) -> String {
+    let mark = match finding.outcome {
+        Outcome::Missed => "✗",
+        Outcome::Unjudgeable => "!",
+        _ => "?",
+    };
+    let at = if finding.line > 0 { format!("  [{file}:{}]", finding.line) } else { String::new() };
+    let mut out = format!("    {mark} {}: {}{place}{at}\n", finding.expectation, finding.why);
+    for line in &finding.evidence {
+        out.push_str(&format!("      {line}\n"));
+    }
+    out
+}
+
+/// The summary of a run.
+pub fn summary(record: &RunRecord, style: Style) -> String {
+    let mut out = String::new();
+    if let Some(crash) = record.cases.iter().find(|c| c.why.starts_with("service crashed")) {
+        out.push_str(&paint(&format!("The service crashed during `{}`.\n", crash.id), "1;31", style));
+    }
+    if style.evidence {
+        for case in record.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error | Verdict::Inconclusive)) {
+            out.push_str(&self::case(case));
+            out.push('\n');
+        }
+    }
+    let flaky: Vec<&CaseRecord> = record.judged().filter(|c| c.verdict == Verdict::Flaky).collect();
+    if !flaky.is_empty() {
+        out.push_str("flaky:\n");
+        for case in flaky {
+            for line in self::case(case).lines() {
+                out.push_str(&format!("  {line}\n"));
+            }
+        }
+        out.push('\n');
+    }
+    let thin: Vec<&CaseRecord> = record.judged().filter(|c| c.verdict == Verdict::Inconclusive).collect();
+    if !thin.is_empty() && !style.evidence {
+        out.push_str("inconclusive:\n");
+        for case in thin {
+            out.push_str(&harmless(&format!("  {} — {}\n", case.id, case.why)));
+        }
+        out.push('\n');
+    }
+    let retried: usize = record.judged().flat_map(|c| c.exchanges()).map(|e| e.transport_retries.len()).sum();
+    let rows = latency::rows(record);
+    if !rows.is_empty() {
+        out.push_str(&format!("{:<8} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n", "latency", "n", "mean", "p50", "p90", "p95", "p99", "max"));
+        for r in rows {
+            let cells = [r.mean, r.p50, r.p90, r.p95, r.p99, r.max].map(|d| format!("{:>9}", show(d))).join(" ");
+            out.push_str(&format!("{:<8} {:>6} {cells}\n", r.metric, r.n));
+        }
+        out.push('\n');
+    }
+    let mut slow: Vec<&CaseRecord> = record.judged().filter(|c| !c.attempts.is_empty()).collect();
+    slow.sort_by_key(|c| std::cmp::Reverse(c.took));
+    if slow.len() > 3 {
+        let names: Vec<String> = slow.iter().take(3).map(|c| format!("{} {}", c.id, show(c.took))).collect();
+        out.push_str(&harmless(&format!("slowest: {}\n", names.join(" · "))));
+    }
+    out.push_str(&totals(record, style));
+    if retried > 0 {
+        out.push_str(&format!("{retried} requests were sent again because they never reached the model\n"));
+    }
+    out
+}
+
+fn totals(record: &RunRecord, style: Style) -> String {
+    let judged = record.judged().count();
+    let counts: Vec<String> = Verdict::ALL
+        .into_iter()
+        .filter(|v| record.count(*v) > 0)
+        .map(|v| format!("{} {}", record.count(v), word(v, style)))
+        .collect();
+    let mut line = format!("{judged} cases judged: {}", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
+    let skipped = record.cases.len() - judged;
+    if skipped > 0 {
+        line.push_str(&format!("; {skipped} skipped"));
+    }
+    if let Some(end) = &record.end {
+        if end.filtered_out > 0 {
+            line.push_str(&format!("; {} filtered out", end.filtered_out));
+        }
+        line.push_str(&format!("; {}", show(end.took)));
+        if let Some(why) = &end.stopped {
+            line.push_str(&format!("; stopped early: {why}"));
+        }
+    } else {
+        line.push_str("; the run was cut off");
+    }
+    line.push('\n');
+    line
+}

@@ -1,0 +1,192 @@
+//! Brings one case to its verdict: attempts, trials, and the rule that ends them.
+
+use super::conversation::hold;
+use super::{Engine, Shared};
+use crate::event::Event;
+use crate::finding::Outcome;
+use crate::plan::Planned;
+use crate::record::{Attempt, CaseRecord, RateEvidence, Trial, Verdict};
+use crate::verdict::rate::{Decision, PassRate};
+use futures_util::StreamExt;
+use serde_json::Value;
+use std::time::Instant;
+
+/// Trials of one case that are under way at once.
+const TRIALS_AT_ONCE: usize = 8;
+
+/// Runs a case, emits its events and gives back its record.
+pub async fn run_case(engine: &Engine, case: &Planned) -> CaseRecord {
+    engine.emit(&Event::CaseStarted { id: case.id.clone() });
+    let started = Instant::now();
+    let mut record = blank(case);
+    match (&case.skip, engine.why_stopped()) {
+        (_, Some(why)) => record.skipped = Some(format!("not run: {why}")),
+        (Some(skip), None) if skip.until >= engine.today => {
+            record.skipped = Some(format!("{} (until {})", skip.reason, skip.until));
+        }
+        (Some(skip), None) => {
+            record.verdict = Verdict::Fail;
+            record.why = format!("the skip expired on {}: {}", skip.until, skip.reason);
+        }
+        (None, None) => match engine.shared(&case.target) {
+            None => {
+                record.verdict = Verdict::Error;
+                record.why = format!("there is no target `{}`", case.target);
+            }
+            Some(shared) => match ready(shared).await {
+                Ok(()) => attempts(engine, shared, case, &mut record).await,
+                Err(why) => {
+                    record.verdict = Verdict::Error;
+                    record.why = why;
+                }
+            },
+        },
+    }
+    record.took = started.elapsed();
+    engine.emit(&Event::CaseFinished(Box::new(record.clone())));
+    record
+}
+
+async fn ready(shared: &Shared) -> Result<(), String> {
+    let ready = shared.ready.get_or_init(|| async {
+        let service = &shared.service;
+        match crate::target::wait_until_ready(service).await {
+            Ok(_) => Ok(()),
+            Err(why) => Err(format!("the service is not ready: {why}; the address comes from {}", service.target.origin)),
+        }
+    });
+    ready.await.clone()
+}
+
+pub(super) fn blank(case: &Planned) -> CaseRecord {
+    CaseRecord {
+        id: case.id.clone(),
+        scenario: case.scenario.clone(),
+        name: case.name.clone(),
+        file: case.file.clone(),
+        line: case.line,
+        layer: case.layer.word().to_owned(),
+        tags: case.tags.clone(),
+        target: case.target.clone(),
+        fingerprint: case.fingerprint.clone(),
+        verdict: Verdict::Pass,
+        why: String::new(),
+        skipped: None,
+        attempts: Vec::new(),
+        rate: None,
+        took: std::time::Duration::ZERO,
+        reproduce: String::new(),
+    }
+}
+
+async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut CaseRecord) {
+    for number in 0..=case.retry {
+        let trials = trials(engine, shared, case, number).await;
+        let (verdict, rate) = decide(case, &trials);
+        record.attempts.push(Attempt { trials });
+        record.rate = rate;
+        record.verdict = verdict;
+        // Only a miss of the bar is tried again; what could not be judged will not be judgeable a second later.
+        if verdict != Verdict::Fail || shared.service.crashed.get().is_some() {
+            break;
+        }
+    }
+    settle(case, record, shared.service.target.api_key.is_some());
+}
+
+/// Gives the record its last words once its attempts are complete.
+pub(super) fn settle(case: &Planned, record: &mut CaseRecord, has_key: bool) {
+    let tries = record.attempts.len();
+    if record.verdict == Verdict::Pass && tries > 1 {
+        record.verdict = Verdict::Flaky;
+    }
+    record.why = why(record);
+    if matches!(record.verdict, Verdict::Fail | Verdict::Error | Verdict::Flaky | Verdict::Inconclusive) {
+        record.reproduce = super::reproduce::curl(case, record, has_key);
+    }
+}
+
+/// The one line that says why the verdict is what it is.
+fn why(record: &CaseRecord) -> String {
+    let first = |attempt: &Attempt, wanted: fn(Outcome) -> bool| attempt.findings().find(|f| wanted(f.outcome)).map(|f| f.why.clone());
+    let Some(last) = record.attempts.last() else { return String::new() };
+    match record.verdict {
+        Verdict::Pass => String::new(),
+        Verdict::Flaky => {
+            let missed = first(&record.attempts[0], |o| o != Outcome::Met).unwrap_or_default();
+            format!("passed on attempt {} of {}; first: {missed}", record.attempts.len(), record.attempts.len())
+        }
+        Verdict::Inconclusive => match &record.rate {
+            Some(rate) => rate.rule.clone(),
+            None => first(last, |o| o == Outcome::Inconclusive).unwrap_or_default(),
+        },
+        Verdict::Error => first(last, |o| o == Outcome::Unjudgeable).or_else(|| first(last, |o| o != Outcome::Met)).unwrap_or_default(),
+        Verdict::Fail => {
+            let mut text = first(last, |o| o == Outcome::Missed).unwrap_or_default();
+            let missed = last.findings().filter(|f| f.outcome == Outcome::Missed).count();
+            if let Some(rate) = &record.rate {
+                text = format!("{}; first miss: {text}", rate.rule);
+            } else if missed > 1 {
+                text.push_str(&format!(" (and {} more)", missed - 1));
+            }
+            text
+        }
+    }
+}
+
+/// The verdict of one attempt's trials.
+pub(super) fn decide(case: &Planned, trials: &[Trial]) -> (Verdict, Option<RateEvidence>) {
+    let worst = trials.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Error);
+    let Some(rule) = case.pass_rate else { return (worst, None) };
+    // What could not be judged is no evidence about the service.
+    if trials.iter().any(|t| t.verdict == Verdict::Error) {
+        return (Verdict::Error, None);
+    }
+    let n = trials.len() as u64;
+    let passed = trials.iter().filter(|t| t.verdict == Verdict::Pass).count() as u64;
+    let verdict = match rule.decide(passed, n) {
+        Decision::Met => Verdict::Pass,
+        Decision::Missed => Verdict::Fail,
+        Decision::Open => Verdict::Inconclusive,
+    };
+    (verdict, Some(RateEvidence { passed, trials: n, rule: rule.explain(passed, n) }))
+}
+
+async fn trials(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) -> Vec<Trial> {
+    let max = case.pass_rate.map_or(case.repeat, |r| r.max_trials());
+    let seeds = (0..max).map(|i| seed(engine.seed, case, attempt, i, max));
+    let jitter = |i: u64| (hash(case, i.wrapping_add(attempt << 32)) % 1000) as f64 / 1000.0;
+    let mut running = futures_util::stream::iter(seeds.enumerate())
+        .map(|(i, seed)| hold(engine, shared, case, seed, jitter(i as u64)))
+        .buffered(TRIALS_AT_ONCE);
+    let mut done: Vec<Trial> = Vec::new();
+    let mut passed = 0;
+    while let Some(trial) = running.next().await {
+        let error = trial.verdict == Verdict::Error;
+        passed += u64::from(trial.verdict == Verdict::Pass);
+        done.push(trial);
+        // Trials count in their order, so that what a quick answer says does not weigh more than a slow one.
+        let decided = matches!(case.pass_rate, Some(rule @ PassRate::Sequential { .. }) if rule.decide(passed, done.len() as u64) != Decision::Open);
+        if error || decided || engine.why_stopped().is_some_and(|_| case.pass_rate.is_none()) {
+            break;
+        }
+    }
+    done
+}
+
+/// Trials that must differ get a seed each, unless sampling is off or the case sets its own.
+fn seed(base: u64, case: &Planned, attempt: u64, trial: u64, max: u64) -> Option<u64> {
+    let params = &case.turns.first()?.params;
+    let greedy = params.get("temperature").and_then(Value::as_f64) == Some(0.0);
+    if max <= 1 || greedy || params.contains_key("seed") {
+        return None;
+    }
+    // Small enough for servers that keep seeds in 31 bits.
+    Some((base.wrapping_add(hash(case, trial.wrapping_add(attempt << 20)))) & 0x7fff_ffff)
+}
+
+/// FNV-1a of the id and a number: stable between versions, unlike the standard library's hasher.
+fn hash(case: &Planned, number: u64) -> u64 {
+    let bytes = case.id.bytes().chain(number.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}

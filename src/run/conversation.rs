@@ -1,0 +1,94 @@
+//! Holds one conversation: sends its turns one after the other and judges each answer.
+
+use super::{Engine, Shared};
+use crate::exchange::{Exchange, Failure, FailureKind};
+use crate::expect::{Check, Context, judge_all, mentions};
+use crate::options::Target;
+use crate::plan::Planned;
+use crate::record::{Trial, Turn};
+use crate::target::{Request, ready};
+use serde_json::{Map, Value, json};
+
+/// Runs one trial. `jitter` (0 to 1) spreads retries in time.
+pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, seed: Option<u64>, jitter: f64) -> Trial {
+    let service = &shared.service;
+    let mut messages: Vec<Value> = Vec::new();
+    let mut exchanges: Vec<Exchange> = Vec::new();
+    let mut turns = Vec::new();
+    for planned in &case.turns {
+        messages.extend(planned.messages.iter().cloned());
+        let mut params = planned.params.clone();
+        if let Some(seed) = seed {
+            params.insert("seed".into(), json!(seed));
+        }
+        let stream = case.stream.unwrap_or(service.target.stream);
+        let total = case.timeout.unwrap_or(service.target.timeouts.total);
+        let mut exchange = match service.crashed.get() {
+            Some(id) => not_sent(service.endpoint(), format!("not sent: the service crashed during `{id}`")),
+            None => match engine.spend_request() {
+                Err(why) => not_sent(service.endpoint(), format!("not sent: {why}")),
+                Ok(()) => service.ask(&Request { messages: &messages, params: &params, stream, total }, jitter).await,
+            },
+        };
+        after(engine, shared, case, &mut exchange, planned.expect.iter().any(|e| mentions(e, &|c| matches!(c, Check::ServiceAlive)))).await;
+        let over = exchange.failure.is_some();
+        messages.push(said(&exchange));
+        exchanges.push(exchange);
+        turns.push(judged(case, &planned.expect, &exchanges, &service.target));
+        if over {
+            // What would follow an answer that never came says nothing.
+            break;
+        }
+    }
+    trial(seed, turns)
+}
+
+/// Judges the last of the exchanges.
+pub(super) fn judged(case: &Planned, expect: &[crate::expect::Expectation], exchanges: &[Exchange], target: &Target) -> Turn {
+    let system = case.system();
+    let prompt = case.prompt();
+    let context = Context { turns: exchanges, system: system.as_deref(), prompt: &prompt, price: target.price.as_ref() };
+    let findings = judge_all(expect, &context, case.allow_empty);
+    Turn { exchange: exchanges.last().cloned().unwrap_or_default(), findings }
+}
+
+pub(super) fn trial(seed: Option<u64>, turns: Vec<Turn>) -> Trial {
+    let verdict = crate::verdict::of_trial(turns.iter().map(|t| &t.exchange), turns.iter().flat_map(|t| &t.findings));
+    Trial { seed, verdict, turns }
+}
+
+pub(super) fn not_sent(url: String, why: String) -> Exchange {
+    Exchange { url, failure: Some(Failure { kind: FailureKind::NotSent, message: why }), ..Exchange::default() }
+}
+
+/// The model's answer as a message of the next turn.
+fn said(exchange: &Exchange) -> Value {
+    let mut message = Map::from_iter([("role".to_owned(), json!("assistant")), ("content".to_owned(), json!(exchange.answer))]);
+    if !exchange.tool_calls.is_empty() {
+        let calls: Vec<Value> = exchange.tool_calls.iter().map(|c| json!({"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}})).collect();
+        message.insert("tool_calls".into(), json!(calls));
+    }
+    Value::Object(message)
+}
+
+/// Books the tokens, and finds out whether a broken connection was the end of the service.
+async fn after(engine: &Engine, shared: &Shared, case: &Planned, exchange: &mut Exchange, wants_alive: bool) {
+    let service = &shared.service;
+    if let Some(usage) = exchange.usage {
+        engine.spend_tokens(usage.prompt_tokens + usage.completion_tokens);
+    }
+    let broken = exchange.failure.as_ref().is_some_and(|f| {
+        matches!(f.kind, FailureKind::ConnectRefused | FailureKind::ConnReset | FailureKind::StreamTruncated | FailureKind::Send)
+    });
+    // Cases run only after the service was ready, so a refused connection now means that it went away.
+    if broken && !service.takes_connections().await {
+        let _ = service.crashed.set(case.id.clone());
+        if let Some(failure) = exchange.failure.as_mut() {
+            failure.kind = FailureKind::ServiceCrashed;
+            failure.message = format!("service crashed: {}, and {} now refuses connections", failure.message, service.base_url);
+        }
+    }
+    if wants_alive {
+        exchange.alive_afterwards = Some(ready::is_alive(service).await);
+    }
+}

@@ -1,0 +1,101 @@
+//! Runs planned cases against services and emits what happens. Knows nothing of terminals, files or test harnesses.
+
+mod case;
+mod conversation;
+mod reproduce;
+mod replay;
+
+pub use case::run_case;
+pub use replay::replay;
+
+use crate::event::Event;
+use crate::options::Budget;
+use crate::target::Service;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use tokio::sync::OnceCell;
+
+/// What every case of a run shares.
+pub struct Engine {
+    services: BTreeMap<String, Shared>,
+    budget: Budget,
+    seed: u64,
+    started: Instant,
+    requests: AtomicU64,
+    tokens: AtomicU64,
+    stopped: AtomicBool,
+    why_stopped: Mutex<Option<String>>,
+    sink: Box<dyn Fn(&Event) + Send + Sync>,
+    today: jiff::civil::Date,
+}
+
+/// A service and the one answer to whether it is ready.
+struct Shared {
+    service: Arc<Service>,
+    ready: OnceCell<Result<(), String>>,
+}
+
+impl Engine {
+    /// `sink` gets every event, from several threads; it should be quick. `today` decides which skips have expired.
+    pub fn new(services: BTreeMap<String, Service>, budget: Budget, seed: u64, today: jiff::civil::Date, sink: Box<dyn Fn(&Event) + Send + Sync>) -> Engine {
+        let services = services.into_iter().map(|(name, service)| (name, Shared { service: Arc::new(service), ready: OnceCell::new() })).collect();
+        Engine {
+            services,
+            budget,
+            seed,
+            started: Instant::now(),
+            requests: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            why_stopped: Mutex::new(None),
+            sink,
+            today,
+        }
+    }
+
+    /// The service of a target; every planned target has one.
+    fn shared(&self, target: &str) -> Option<&Shared> {
+        self.services.get(target)
+    }
+
+    pub fn emit(&self, event: &Event) {
+        (self.sink)(event);
+    }
+
+    /// No further case is started.
+    pub fn stop(&self, why: &str) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.why_stopped.lock().expect("no panic under this lock").get_or_insert(why.to_owned());
+    }
+
+    /// Why the run stopped early, if it did.
+    pub fn why_stopped(&self) -> Option<String> {
+        self.stopped.load(Ordering::Relaxed).then(|| self.why_stopped.lock().expect("no panic under this lock").clone()).flatten()
+    }
+
+    /// Takes one request off the budget, or says which budget is used up.
+    fn spend_request(&self) -> Result<(), String> {
+        let sent = self.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(max) = self.budget.requests.filter(|max| sent >= *max) {
+            return Err(format!("the budget of {max} requests is used up"));
+        }
+        if let Some(max) = self.budget.tokens.filter(|max| self.tokens.load(Ordering::Relaxed) >= *max) {
+            return Err(format!("the budget of {max} tokens is used up"));
+        }
+        if let Some(max) = self.budget.time.filter(|max| self.started.elapsed() >= *max) {
+            return Err(format!("the time budget of {} is used up", crate::units::show(max)));
+        }
+        Ok(())
+    }
+
+    fn spend_tokens(&self, tokens: u64) {
+        self.tokens.fetch_add(tokens, Ordering::Relaxed);
+    }
+
+    /// Time since the run began.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+}

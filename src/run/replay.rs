@@ -1,0 +1,63 @@
+//! Judges recorded answers with today's expectations. Sends nothing: an answer that is not there is an error, never a request.
+
+use super::case::{blank, decide, settle};
+use super::conversation::{judged, not_sent, trial};
+use crate::exchange::Exchange;
+use crate::options::Target;
+use crate::plan::Planned;
+use crate::record::{Attempt, CaseRecord, Verdict};
+
+/// Judges one case anew from its record; `None` when the record does not hold it.
+pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target) -> CaseRecord {
+    let mut record = blank(case);
+    let refuse = |record: &mut CaseRecord, why: String| {
+        record.verdict = Verdict::Error;
+        record.why = why;
+    };
+    let Some(recorded) = recorded else {
+        refuse(&mut record, "the record holds no answer for this case".into());
+        return record;
+    };
+    if let Some(why) = &recorded.skipped {
+        record.skipped = Some(why.clone());
+        return record;
+    }
+    if recorded.fingerprint != case.fingerprint {
+        refuse(&mut record, "the prompt or its parameters changed since the record, so the recorded answer is not an answer to it".into());
+        return record;
+    }
+    record.took = recorded.took;
+    for attempt in &recorded.attempts {
+        let trials: Vec<_> = attempt
+            .trials
+            .iter()
+            .map(|old| {
+                let mut exchanges: Vec<Exchange> = Vec::new();
+                let mut turns = Vec::new();
+                for (i, planned) in case.turns.iter().enumerate() {
+                    let exchange = match old.turns.get(i) {
+                        Some(turn) => turn.exchange.clone(),
+                        None if exchanges.last().is_some_and(|e| e.failure.is_some()) => break,
+                        None => not_sent(String::new(), "the record holds no answer for this turn".into()),
+                    };
+                    exchanges.push(exchange);
+                    turns.push(judged(case, &planned.expect, &exchanges, target));
+                }
+                trial(old.seed, turns)
+            })
+            .collect();
+        let (verdict, rate) = decide(case, &trials);
+        record.attempts.push(Attempt { trials });
+        record.verdict = verdict;
+        record.rate = rate;
+        if verdict != Verdict::Fail {
+            break;
+        }
+    }
+    if record.attempts.is_empty() {
+        refuse(&mut record, format!("the record holds no answer for this case: {}", recorded.why));
+        return record;
+    }
+    settle(case, &mut record, target.api_key.is_some());
+    record
+}

@@ -1,0 +1,25 @@
+//! Writes the shell line that sends a request again.
+
+use crate::finding::Outcome;
+use crate::plan::Planned;
+use crate::record::CaseRecord;
+
+/// A body longer than this is left in the record.
+const MAX_BODY: usize = 8 << 10;
+
+/// One `curl` line for the deciding request; the key as `$API_KEY`.
+pub(super) fn curl(case: &Planned, record: &CaseRecord, has_key: bool) -> String {
+    let turns = record.attempts.iter().rev().flat_map(|a| a.trials.iter()).flat_map(|t| t.turns.iter());
+    let Some(turn) = turns.clone().find(|t| t.findings.iter().any(|f| f.outcome != Outcome::Met)).or_else(|| turns.clone().next()) else {
+        return String::new();
+    };
+    if turn.exchange.request.is_null() {
+        return String::new();
+    }
+    let body = turn.exchange.request.to_string();
+    if body.len() > MAX_BODY {
+        return format!("# the request of `{}` has {} bytes; it stands in the record of the run", case.name, body.len());
+    }
+    let key = if has_key { " -H \"Authorization: Bearer $API_KEY\"" } else { "" };
+    format!("curl -sN {} -H 'Content-Type: application/json'{key} -d '{}'", turn.exchange.url, body.replace('\'', "'\\''"))
+}
