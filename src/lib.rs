@@ -15,3 +15,5 @@ pub mod journal;
 pub mod sim;
 pub mod report;
 pub mod run;
+pub mod cli;
+pub mod harness;

@@ -1,0 +1,225 @@
+//! Every command and flag.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "Exit codes: 0 pass · 1 the service does not meet a bar · 2 wrong command line, configuration or scenario · 3 could not judge · \
+4 nothing ran · 6 a report could not be written · 10 passed with warnings (--warnings-exit-10) · 130, 143 interrupted";
+
+/// The roadworthiness test for large-model services.
+#[derive(Debug, Parser)]
+#[command(name = "roadworthy", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios against a live service and judge every case
+    Run(Box<RunArgs>),
+    /// Check scenarios and configuration without sending anything, and warn of what is unwise
+    Check(ProjectArgs),
+    /// Render the record of a run again
+    Report(ReportArgs),
+    /// Judge recorded answers with today's expectations; sends nothing
+    Replay(ReplayArgs),
+    /// Serve a simulated service from a *.sim.yaml file
+    Sim(SimArgs),
+    /// Write a first scenario, a configuration and CI files
+    Init(InitArgs),
+    /// Print the JSON Schema that editors use
+    Schema(SchemaArgs),
+    /// Print the merged configuration and where each value comes from
+    Config(ProjectArgs),
+    /// Print shell completions
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+/// Where the project is and how its target is addressed.
+#[derive(Debug, Args, Clone, Default)]
+pub struct ProjectArgs {
+    /// Scenario files and folders; default: `scenarios` of roadworthy.yaml
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args, Clone, Default)]
+pub struct CommonArgs {
+    /// Configuration file; default: roadworthy.yaml here or in a folder above
+    #[arg(long, env = "ROADWORTHY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Profile of the configuration
+    #[arg(long, env = "ROADWORTHY_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Target used where a scenario names none, and the one that --base-url and --model change
+    #[arg(long, env = "ROADWORTHY_TARGET", value_name = "NAME")]
+    pub target: Option<String>,
+    /// Address of the service, such as http://127.0.0.1:8000/v1
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// Model name to send
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Requests at once
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<u64>,
+    /// Color of the output
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum Format {
+    #[default]
+    Pretty,
+    Terse,
+    Json,
+}
+
+#[derive(Debug, Args, Clone, Default)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub project: ProjectArgs,
+
+    /// Only cases whose id contains TEXT; may be given more than once
+    #[arg(short = 'k', long = "filter", value_name = "TEXT", help_heading = "Selection")]
+    pub filters: Vec<String>,
+    /// Filters are whole ids
+    #[arg(long, help_heading = "Selection")]
+    pub exact: bool,
+    /// Leave out cases whose id contains TEXT
+    #[arg(long, value_name = "TEXT", help_heading = "Selection")]
+    pub skip: Vec<String>,
+    /// Only cases with this tag; may be given more than once
+    #[arg(long, value_name = "TAG", help_heading = "Selection")]
+    pub tag: Vec<String>,
+    /// Only this layer: unit, integration or scenario
+    #[arg(long, value_name = "LAYER", help_heading = "Selection", value_parser = ["unit", "integration", "scenario"])]
+    pub layer: Vec<String>,
+    /// Only what failed or could not be judged in the last run
+    #[arg(long, help_heading = "Selection")]
+    pub failed: bool,
+    /// List the cases and stop
+    #[arg(long, help_heading = "Selection")]
+    pub list: bool,
+
+    /// Show what would be sent, and the number of requests and tokens; send nothing
+    #[arg(long, help_heading = "Running")]
+    pub dry_run: bool,
+    /// Start no further case after the first failure
+    #[arg(long, help_heading = "Running")]
+    pub fail_fast: bool,
+    /// Cases at once; default: the concurrency of the targets
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    pub test_threads: Option<usize>,
+    /// Send at most N requests
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    pub max_requests: Option<u64>,
+    /// Use at most N tokens, as the service counts them
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    pub max_tokens_total: Option<u64>,
+    /// Base of the seeds of repeated trials
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Running")]
+    pub seed: u64,
+
+    /// Verdicts that fail the run beside fail and error: flaky, inconclusive
+    #[arg(long, value_name = "VERDICT", value_delimiter = ',', help_heading = "Verdict", value_parser = ["flaky", "inconclusive", "fail", "error"])]
+    pub fail_on: Vec<String>,
+    /// Exit with 10 instead of 0 when something was flaky or inconclusive
+    #[arg(long, help_heading = "Verdict")]
+    pub warnings_exit_10: bool,
+
+    /// Write JUnit XML
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub junit: Option<PathBuf>,
+    /// Write the record as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub json: Option<PathBuf>,
+    /// Folder of the journals; default: runs
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// A fact about this run to keep in its record, such as image=sha256:…
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Output")]
+    pub label: Vec<String>,
+    /// Form of the case lines
+    #[arg(long, value_enum, default_value_t = Format::Pretty, help_heading = "Output")]
+    pub format: Format,
+    /// One character per case
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Journal of a run; default: the newest in `runs`
+    pub run: Option<PathBuf>,
+    /// Write JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Journal of a run
+    pub run: PathBuf,
+    /// Scenario files and folders; default: `scenarios` of roadworthy.yaml
+    pub paths: Vec<PathBuf>,
+    /// Write JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// Description of the service
+    pub file: PathBuf,
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Folder to write into
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Which file it describes
+    #[arg(value_enum, default_value_t = SchemaKind::Scenario)]
+    pub kind: SchemaKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    Scenario,
+    Config,
+    Sim,
+}

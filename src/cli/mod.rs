@@ -1,0 +1,51 @@
+//! The command line: arguments become one call into the library, files, and an exit code. Holds no rules.
+
+pub(crate) mod args;
+mod check;
+mod config;
+mod init;
+mod output;
+mod progress;
+pub(crate) mod project;
+mod report;
+pub(crate) mod run;
+mod schema;
+mod sim;
+
+use crate::verdict::Exit;
+use clap::{CommandFactory, Parser};
+use std::ffi::OsString;
+
+/// Runs the command line and gives back how the process should end.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
+    let cli = match args::Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version come this way, too, and are no mistakes.
+            let _ = e.print();
+            return if e.use_stderr() { Exit::BadInput } else { Exit::Pass };
+        }
+    };
+    match cli.command {
+        args::Command::Run(args) => run::main(&args),
+        args::Command::Check(args) => check::main(&args),
+        args::Command::Report(args) => report::report(&args),
+        args::Command::Replay(args) => report::replay(&args),
+        args::Command::Sim(args) => sim::main(&args),
+        args::Command::Init(args) => init::main(&args),
+        args::Command::Schema(args) => schema::main(&args),
+        args::Command::Config(args) => config::main(&args),
+        args::Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut args::Cli::command(), "roadworthy", &mut text);
+            output::data(&String::from_utf8_lossy(&text));
+            Exit::Pass
+        }
+        args::Command::Man => {
+            let mut text = Vec::new();
+            let rendered = clap_mangen::Man::new(args::Cli::command()).render(&mut text);
+            output::data(&String::from_utf8_lossy(&text));
+            if rendered.is_ok() { Exit::Pass } else { Exit::NotWritten }
+        }
+    }
+}

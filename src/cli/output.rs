@@ -1,0 +1,69 @@
+//! Standard output for data, standard error for talk. A closed pipe is no reason to panic.
+
+use super::args::Color;
+use crate::diagnostic::{Diagnostic, Severity};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+pub fn data(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+pub fn talk(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Whether to color what goes to standard output.
+pub fn color(choice: Color) -> bool {
+    match choice {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stdout().is_terminal(),
+    }
+}
+
+/// How many diagnostics are shown before the rest is counted.
+const MAX_SHOWN: usize = 50;
+
+/// Shows every diagnostic and a count.
+pub fn diagnostics(found: &[Diagnostic], color: bool) {
+    for diagnostic in found.iter().take(MAX_SHOWN) {
+        talk(&format!("{}\n", diagnostic.render(color)));
+    }
+    if found.len() > MAX_SHOWN {
+        talk(&format!("… and {} more\n", found.len() - MAX_SHOWN));
+    }
+    let count = |severity| found.iter().filter(|d| d.severity == severity).count();
+    let plural = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let mut parts = Vec::new();
+    if errors > 0 {
+        parts.push(plural(errors, "error"));
+    }
+    if warnings > 0 {
+        parts.push(plural(warnings, "warning"));
+    }
+    if !parts.is_empty() {
+        talk(&parts.join(", "));
+    }
+}
+
+/// Writes a file whole or not at all, making its folder.
+pub fn write_file(path: &Path, text: &str) -> Result<(), String> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        // Readable like any other file; temporary files are private.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|e| format!("{} cannot be written: {e}", path.display()))
+}

@@ -1,0 +1,73 @@
+//! `report` shows a record again; `replay` judges it anew.
+
+use super::args::{CommonArgs, ProjectArgs, ReplayArgs, ReportArgs};
+use super::output::{self, data, talk};
+use super::project;
+use super::run::Reports;
+use crate::record::{RunEnd, RunRecord};
+use crate::redact::Redactor;
+use crate::report::terminal;
+use crate::verdict::{self, Exit, Policy};
+use std::collections::HashMap;
+use std::path::Path;
+
+pub fn report(args: &ReportArgs) -> Exit {
+    let (secrets, runs) = match project::open(&args.common, Path::new(".")) {
+        Ok(project) => (project.options.secrets.clone(), project.root.join(&project.options.runs)),
+        // A record can be read where its project is not.
+        Err(_) if args.run.is_some() => (Vec::new(), "runs".into()),
+        Err(found) => {
+            output::diagnostics(&found, output::color(args.common.color));
+            return Exit::BadInput;
+        }
+    };
+    let Some(path) = args.run.clone().or_else(|| crate::journal::newest(&runs)) else {
+        talk(&format!("error: there is no run in {}", runs.display()));
+        return Exit::BadInput;
+    };
+    let record = match crate::journal::read(&path) {
+        Ok(record) => record,
+        Err(why) => {
+            talk(&format!("error: {why}"));
+            return Exit::BadInput;
+        }
+    };
+    let reports = Reports { junit: args.junit.clone(), json: args.json.clone() };
+    show(&record, &reports, &Redactor::new(secrets), &args.common, Policy::default())
+}
+
+pub fn replay(args: &ReplayArgs) -> Exit {
+    let color = output::color(args.common.color);
+    let planned = project::open(&args.common, Path::new(".")).and_then(|project| {
+        let scenarios = project.scenarios(&ProjectArgs { paths: args.paths.clone(), common: args.common.clone() })?;
+        let planned = project.plan(&scenarios)?;
+        Ok((project, planned))
+    });
+    let (project, planned) = match planned {
+        Ok(planned) => planned,
+        Err(found) => {
+            output::diagnostics(&found, color);
+            return Exit::BadInput;
+        }
+    };
+    let old = match crate::journal::read(&args.run) {
+        Ok(record) => record,
+        Err(why) => {
+            talk(&format!("error: {why}"));
+            return Exit::BadInput;
+        }
+    };
+    let by_id: HashMap<&str, _> = old.cases.iter().map(|c| (c.id.as_str(), c)).collect();
+    let cases = planned.iter().map(|case| crate::run::replay(case, by_id.get(case.id.as_str()).copied(), &project.options.targets[&case.target])).collect();
+    let took = old.end.as_ref().map(|e| e.took).unwrap_or_default();
+    let record = RunRecord { header: old.header.clone(), cases, end: Some(RunEnd { took, filtered_out: 0, stopped: None }) };
+    talk(&format!("replayed {} with today's expectations; nothing was sent", args.run.display()));
+    let reports = Reports { junit: args.junit.clone(), json: args.json.clone() };
+    show(&record, &reports, &Redactor::new(project.options.secrets.iter().cloned()), &args.common, project.options.policy)
+}
+
+fn show(record: &RunRecord, reports: &Reports, redactor: &Redactor, common: &CommonArgs, policy: Policy) -> Exit {
+    let style = terminal::Style { color: output::color(common.color), evidence: true };
+    data(&redactor.clean(&terminal::summary(record, style)));
+    verdict::exit(record, policy).worse(reports.write(record, redactor))
+}

@@ -1,0 +1,441 @@
+//! `roadworthy run`: plan, start services, hand every case to libtest-mimic, and tell what came of it.
+
+use super::args::{Color, CommonArgs, Format, RunArgs};
+use super::output::{self, data, talk};
+use super::progress::Progress;
+use super::project::{self, Project};
+use crate::diagnostic::{Diagnostic, Source};
+use crate::event::{Event, fold};
+use crate::journal::Journal;
+use crate::options::{Address, Budget, Options};
+use crate::plan::Planned;
+use crate::plan::select::Selection;
+use crate::record::{FORMAT, RunEnd, RunHeader, RunRecord, TargetRecord, Verdict};
+use crate::redact::Redactor;
+use crate::report::{json, junit, terminal};
+use crate::run::{Engine, run_case};
+use crate::scenario::Layer;
+use crate::sim;
+use crate::target::Service;
+use crate::verdict::{self, Exit, Policy};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// Runs as the command line says, from the working directory.
+pub fn main(args: &RunArgs) -> Exit {
+    main_from(args, Path::new("."), None)
+}
+
+/// Runs the project found from `from`. `arguments` are libtest's, when a test harness has parsed them.
+pub(crate) fn main_from(args: &RunArgs, from: &Path, arguments: Option<Arguments>) -> Exit {
+    let color = output::color(args.project.common.color);
+    match prepare(args, from) {
+        Err(found) => {
+            output::diagnostics(&found, color);
+            Exit::BadInput
+        }
+        Ok(prepared) => start(args, prepared, arguments, color),
+    }
+}
+
+/// Everything that is known before the first request.
+struct Prepared {
+    project: Project,
+    cases: Vec<Planned>,
+    filtered_out: usize,
+    scripts: BTreeMap<String, sim::Script>,
+    policy: Policy,
+    budget: Budget,
+    runs: PathBuf,
+    labels: BTreeMap<String, String>,
+}
+
+fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
+    let project = project::open(&args.project.common, from)?;
+    let scenarios = project.scenarios(&args.project)?;
+    let planned = project.plan(&scenarios)?;
+    let runs = args.out.clone().unwrap_or_else(|| project.root.join(&project.options.runs));
+    let ids = match args.failed {
+        false => None,
+        true => {
+            let path = crate::journal::newest(&runs).ok_or_else(|| vec![Diagnostic::error("no-run", format!("--failed needs a run in {}", runs.display()))])?;
+            let last = crate::journal::read(&path).map_err(|why| vec![Diagnostic::error("bad-record", why)])?;
+            Some(last.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).map(|c| c.id.clone()).collect())
+        }
+    };
+    let selection = Selection {
+        filters: args.filters.clone(),
+        exact: args.exact,
+        skip: args.skip.clone(),
+        tags: args.tag.clone(),
+        layers: args.layer.iter().filter_map(|l| Layer::named(l)).collect(),
+        ids,
+    };
+    let (cases, filtered_out) = selection.apply(planned);
+    let scripts = scripts(&project, &cases)?;
+    let mut policy = project.options.policy;
+    policy.fail_on_flaky |= args.fail_on.iter().any(|v| v == "flaky");
+    policy.fail_on_inconclusive |= args.fail_on.iter().any(|v| v == "inconclusive");
+    policy.warnings_exit_10 = args.warnings_exit_10;
+    let budget = Budget {
+        requests: args.max_requests.or(project.options.budget.requests),
+        tokens: args.max_tokens_total.or(project.options.budget.tokens),
+        time: project.options.budget.time,
+    };
+    let mut labels = BTreeMap::new();
+    if let Some(commit) = ["CI_COMMIT_SHA", "GITHUB_SHA"].iter().find_map(|v| std::env::var(v).ok()) {
+        labels.insert("commit".to_owned(), commit);
+    }
+    for label in &args.label {
+        let (key, value) = label.split_once('=').ok_or_else(|| vec![Diagnostic::error("bad-label", format!("`--label {label}` has no `=`")).hint("write it like --label image=sha256:…")])?;
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels })
+}
+
+/// The simulated services that the cases need.
+fn scripts(project: &Project, cases: &[Planned]) -> Result<BTreeMap<String, sim::Script>, Vec<Diagnostic>> {
+    let mut scripts = BTreeMap::new();
+    let names: BTreeSet<&str> = cases.iter().map(|c| c.target.as_str()).collect();
+    for name in names {
+        let Some(Address::Simulate(file)) = project.options.targets.get(name).map(|t| &t.address) else { continue };
+        let text = std::fs::read_to_string(project.root.join(file)).map_err(|e| vec![Diagnostic::error("unreadable", format!("{file} of target `{name}` cannot be read: {e}"))])?;
+        scripts.insert(name.to_owned(), sim::parse(&Arc::new(Source { name: file.clone(), text }))?);
+    }
+    Ok(scripts)
+}
+
+fn start(args: &RunArgs, prepared: Prepared, arguments: Option<Arguments>, color: bool) -> Exit {
+    let from_harness = arguments.is_some();
+    let mut arguments = arguments.unwrap_or_else(|| libtest_arguments(args, &args.project.common, color));
+    if prepared.cases.is_empty() {
+        let why = match prepared.filtered_out {
+            0 => format!("no scenario was found in {}", prepared.project.options.scenarios.join(", ")),
+            n => format!("the filters leave none of {n} cases"),
+        };
+        talk(&format!("nothing ran: {why}"));
+        return Exit::NothingRan;
+    }
+    if args.list || arguments.list {
+        let trials = prepared.cases.iter().map(|c| Trial::test(line(&c.id), || Ok(()))).collect();
+        arguments.list = true;
+        let _ = libtest_mimic::run(&arguments, trials);
+        return Exit::Pass;
+    }
+    if args.dry_run {
+        data(&dry_run(&prepared));
+        return Exit::Pass;
+    }
+    judge(args, prepared, arguments, color, from_harness)
+}
+
+/// Names are one line in libtest's output.
+fn line(id: &str) -> String {
+    crate::redact::harmless(id).replace('\n', "⏎")
+}
+
+fn libtest_arguments(args: &RunArgs, common: &CommonArgs, color: bool) -> Arguments {
+    let mut line = vec!["roadworthy".to_owned()];
+    line.push(format!("--color={}", match common.color { Color::Always => "always", Color::Never => "never", Color::Auto if color => "always", Color::Auto => "never" }));
+    match args.format {
+        Format::Pretty => {}
+        Format::Terse => line.push("--format=terse".into()),
+        Format::Json => line.extend(["--format=json".into(), "-Zunstable-options".into()]),
+    }
+    if args.quiet && args.format == Format::Pretty {
+        line.push("--quiet".into());
+    }
+    Arguments::from_iter(line)
+}
+
+fn dry_run(prepared: &Prepared) -> String {
+    let mut out = String::new();
+    let (mut requests, mut tokens) = (0, 0);
+    for case in &prepared.cases {
+        let trials = case.pass_rate.map_or(case.repeat, |r| r.max_trials());
+        requests += trials * case.turns.len() as u64;
+        tokens += trials * case.estimated_tokens();
+        out.push_str(&format!("{}  → {}\n", line(&case.id), case.target));
+        for turn in &case.turns {
+            for message in &turn.messages {
+                let role = message["role"].as_str().unwrap_or_default();
+                out.push_str(&format!("    {role}: {}\n", crate::redact::excerpt(&crate::plan::text_of(&message["content"]), 160)));
+            }
+            if !turn.params.is_empty() {
+                out.push_str(&format!("    params: {}\n", serde_json::Value::Object(turn.params.clone())));
+            }
+        }
+    }
+    let worst: u64 = prepared.cases.iter().map(Planned::max_requests).sum();
+    out.push_str(&format!("{} cases, {requests} requests ({worst} if every retry is needed), about {tokens} tokens at most; nothing was sent\n", prepared.cases.len()));
+    out
+}
+
+/// A run id that sorts by time; nextest's, so that its processes share one record.
+fn run_id() -> String {
+    match std::env::var("NEXTEST_RUN_ID") {
+        Ok(id) if id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !id.is_empty() => id,
+        _ => {
+            let now = jiff::Timestamp::now();
+            format!("{}-{:05}", now.strftime("%Y%m%dT%H%M%S%.3fZ").to_string().replace('.', ""), std::process::id() % 100_000)
+        }
+    }
+}
+
+fn header(prepared: &Prepared, seed: u64, run_id: &str) -> RunHeader {
+    let targets = prepared.project.options.targets.iter().map(|(name, target)| {
+        let address = match &target.address {
+            Address::Url(url) => url.clone(),
+            Address::Simulate(file) => format!("simulated by {file}"),
+        };
+        (name.clone(), TargetRecord { address, model: target.model.clone(), concurrency: target.concurrency })
+    });
+    RunHeader {
+        format: FORMAT,
+        run_id: run_id.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        seed,
+        targets: targets.collect(),
+        labels: prepared.labels.clone(),
+        environment: prepared.project.options.environment.clone(),
+    }
+}
+
+/// Starts what is simulated and connects to what is not.
+fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtime) -> Result<(BTreeMap<String, Service>, Vec<sim::Running>), String> {
+    let mut services = BTreeMap::new();
+    let mut simulated = Vec::new();
+    let names: BTreeSet<String> = prepared.cases.iter().map(|c| c.target.clone()).collect();
+    for name in names {
+        let target = prepared.project.options.targets[&name].clone();
+        let base_url = match &target.address {
+            Address::Url(url) => url.clone(),
+            Address::Simulate(file) => {
+                let script = prepared.scripts.remove(&name).ok_or_else(|| format!("{file} was not read"))?;
+                let running = runtime.block_on(sim::start(script, 0)).map_err(|e| format!("the simulated service {file} cannot start: {e}"))?;
+                let url = running.base_url.clone();
+                simulated.push(running);
+                url
+            }
+        };
+        let ca = match &target.ca_file {
+            Some(file) => Some(std::fs::read(prepared.project.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"))?),
+            None => None,
+        };
+        services.insert(name.clone(), Service::new(target, base_url, ca).map_err(|why| format!("target `{name}`: {why}"))?);
+    }
+    Ok((services, simulated))
+}
+
+/// What the end of a run needs, whether it ends by itself or by a signal.
+struct Finish {
+    engine: Arc<Engine>,
+    journal: Arc<Journal>,
+    events: Arc<Mutex<Vec<Event>>>,
+    reports: Reports,
+    policy: Policy,
+    filtered_out: u64,
+    redactor: Redactor,
+    style: terminal::Style,
+    /// Under an outer test runner the summary would be one per case.
+    show_summary: bool,
+    done: Mutex<bool>,
+}
+
+/// Files to write, and where the record is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reports {
+    pub junit: Option<PathBuf>,
+    pub json: Option<PathBuf>,
+}
+
+impl Reports {
+    pub(crate) fn of(options: &Options, root: &Path, junit: Option<&PathBuf>, json: Option<&PathBuf>) -> Reports {
+        let or_config = |flag: Option<&PathBuf>, config: &Option<String>| flag.cloned().or_else(|| config.as_ref().map(|p| root.join(p)));
+        Reports { junit: or_config(junit, &options.junit), json: or_config(json, &options.json) }
+    }
+
+    /// Writes them; every failure is told, none stops the others.
+    pub(crate) fn write(&self, record: &RunRecord, redactor: &Redactor) -> Exit {
+        let mut exit = Exit::Pass;
+        let mut write = |path: &Option<PathBuf>, text: &dyn Fn() -> Result<String, String>| {
+            let Some(path) = path else { return };
+            if let Err(why) = text().and_then(|text| output::write_file(path, &redactor.clean(&text))) {
+                talk(&format!("error: {why}"));
+                exit = Exit::NotWritten;
+            }
+        };
+        write(&self.junit, &|| junit::render(record));
+        write(&self.json, &|| Ok(json::render(record)));
+        exit
+    }
+}
+
+impl Finish {
+    /// Folds what happened, shows and writes it. The second caller gets nothing to do.
+    fn finish(&self, interrupted: Option<&str>) -> Option<Exit> {
+        let mut done = self.done.lock().expect("no panic under this lock");
+        if std::mem::replace(&mut *done, true) {
+            return None;
+        }
+        let stopped = interrupted.map(str::to_owned).or_else(|| self.engine.why_stopped());
+        self.engine.emit(&Event::RunFinished(RunEnd { took: self.engine.elapsed(), filtered_out: self.filtered_out, stopped }));
+        let record = fold(std::mem::take(&mut *self.events.lock().expect("no panic under this lock")));
+        let mut exit = verdict::exit(&record, self.policy);
+        if self.show_summary {
+            data(&self.redactor.clean(&terminal::summary(&record, self.style)));
+        }
+        exit = exit.worse(self.reports.write(&record, &self.redactor));
+        match self.journal.failure() {
+            Some(why) => {
+                talk(&format!("error: the record {} is incomplete: {why}", self.journal.path.display()));
+                exit = exit.worse(Exit::NotWritten);
+            }
+            None if self.show_summary => {
+                let path = &self.journal.path;
+                let shown = std::env::current_dir().ok().and_then(|d| path.strip_prefix(d).ok()).unwrap_or(path);
+                talk(&format!("record: {}", shown.display()));
+            }
+            None => {}
+        }
+        Some(exit)
+    }
+}
+
+fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color: bool, from_harness: bool) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            talk(&format!("error: the runtime cannot start: {e}"));
+            return Exit::CouldNotJudge;
+        }
+    };
+    let (services, simulated) = match services(&mut prepared, &runtime) {
+        Ok(started) => started,
+        Err(why) => {
+            talk(&format!("error: {why}"));
+            return Exit::BadInput;
+        }
+    };
+    let redactor = Redactor::new(prepared.project.options.secrets.iter().cloned());
+    let run_id = run_id();
+    let journal = match Journal::open(&prepared.runs, &run_id, redactor.clone()) {
+        Ok(journal) => Arc::new(journal),
+        Err(e) => {
+            talk(&format!("error: the record cannot be written in {}: {e}", prepared.runs.display()));
+            return Exit::NotWritten;
+        }
+    };
+    let under_nextest = std::env::var_os("NEXTEST_RUN_ID").is_some();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let sink = {
+        let (journal, events) = (journal.clone(), events.clone());
+        Box::new(move |event: &Event| {
+            journal.write(event);
+            events.lock().expect("no panic under this lock").push(event.clone());
+        })
+    };
+    let threads: usize = services.values().map(|s| s.target.concurrency).sum();
+    let today = jiff::Zoned::now().date();
+    let engine = Arc::new(Engine::new(services, prepared.budget, args.seed, today, sink));
+    engine.emit(&Event::RunStarted(header(&prepared, args.seed, &run_id)));
+
+    arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len()));
+    let progress = Arc::new(Progress::start(if from_harness { 0 } else { prepared.cases.len() }));
+    if let Some(path) = progress.logfile() {
+        arguments.logfile = Some(path);
+    }
+    let finish = Arc::new(Finish {
+        engine: engine.clone(),
+        journal,
+        events,
+        reports: if under_nextest { Reports::default() } else { Reports::of(&prepared.project.options, &prepared.project.root, args.junit.as_ref(), args.json.as_ref()) },
+        policy: prepared.policy,
+        filtered_out: prepared.filtered_out as u64,
+        redactor: redactor.clone(),
+        style: terminal::Style { color, evidence: args.quiet || args.format != Format::Pretty },
+        show_summary: !under_nextest && args.format != Format::Json,
+        done: Mutex::new(false),
+    });
+    runtime.spawn(end_on_signal(finish.clone()));
+
+    let shared = Shared { engine, policy: prepared.policy, redactor, fail_fast: args.fail_fast, progress: progress.clone(), runtime: runtime.handle().clone() };
+    let shared = Arc::new(shared);
+    let trials: Vec<Trial> = std::mem::take(&mut prepared.cases)
+        .into_iter()
+        .map(|case| {
+            let shared = shared.clone();
+            Trial::ignorable_test(line(&case.id), move || shared.run(&case))
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(shared);
+    if let Ok(progress) = Arc::try_unwrap(progress) {
+        progress.finish();
+    }
+    let exit = finish.finish(None).map(|exit| {
+        // libtest saw a failure that no verdict explains: a trial panicked. That is never a pass.
+        if conclusion.has_failed() && exit == Exit::Pass { Exit::CouldNotJudge } else { exit }
+    });
+    drop(simulated);
+    runtime.shutdown_background();
+    // A signal got in first and ends the process itself.
+    exit.unwrap_or_else(|| loop {
+        std::thread::park();
+    })
+}
+
+/// What each trial needs.
+struct Shared {
+    engine: Arc<Engine>,
+    policy: Policy,
+    redactor: Redactor,
+    fail_fast: bool,
+    progress: Arc<Progress>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Shared {
+    fn run(&self, case: &Planned) -> Result<Completion, Failed> {
+        let record = self.runtime.block_on(run_case(&self.engine, case));
+        self.progress.step();
+        if let Some(why) = record.skipped {
+            return Ok(Completion::ignored_with(line(&why)));
+        }
+        if !verdict::is_failure(record.verdict, self.policy) {
+            return Ok(Completion::Completed);
+        }
+        if self.fail_fast {
+            self.engine.stop("--fail-fast, after the first failure");
+        }
+        Err(Failed::from(self.redactor.clean(&terminal::case(&record))))
+    }
+}
+
+/// On SIGINT or SIGTERM: tells what has finished and ends the process at once.
+async fn end_on_signal(finish: Arc<Finish>) {
+    #[cfg(unix)]
+    let (name, exit) = {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+        tokio::select! {
+            _ = interrupt.recv() => ("interrupted (SIGINT)", Exit::Interrupted),
+            _ = terminate.recv() => ("ended by SIGTERM", Exit::Terminated),
+        }
+    };
+    #[cfg(not(unix))]
+    let (name, exit) = {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        ("interrupted", Exit::Interrupted)
+    };
+    finish.engine.stop(name);
+    data("\n");
+    if finish.finish(Some(name)).is_some() {
+        std::process::exit(exit as i32);
+    }
+}
