@@ -340,7 +340,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     };
     let threads: usize = services.values().map(|s| s.target.concurrency).sum();
     let today = jiff::Zoned::now().date();
-    let engine = Arc::new(Engine::new(services, prepared.budget, args.seed, today, sink));
+    let engine = Arc::new(Engine::new(services, prepared.budget, args.seed, today, redactor.clone(), sink));
     engine.emit(&Event::RunStarted(header(&prepared, args.seed, &run_id)));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len()));

@@ -58,6 +58,10 @@ pub(super) fn no_secrets(text: &str, system: Option<&str>, allow: &[regex::Regex
             return Said::content(false, format!("answer holds {what}")).evidence(format!("at: \"{}\"", mask(found.as_str())));
         }
     }
+    // Keys of the configuration are taken out of every answer before it is judged or kept.
+    if text.contains(crate::redact::MASK) {
+        return Said::content(false, "answer holds a secret of the configuration");
+    }
     if let Some(piece) = system.and_then(|s| leaked(text, s)).filter(|p| !allowed(p)) {
         return Said::content(false, "answer quotes the system message").evidence(format!("quoted: \"{}\"", crate::redact::excerpt(&piece, 80)));
     }

@@ -33,11 +33,14 @@ pub(super) fn equals(text: &str, wanted: &str, case_sensitive: bool) -> Said {
     Said::content(false, format!("answer is not `{}`", crate::redact::excerpt(wanted.trim(), 60))).evidence(diff(wanted.trim(), text.trim()))
 }
 
-/// A word diff on one line: `[-expected-]{+actual+}`.
+/// A diff on one line, `[-expected-]{+actual+}`; of texts that share little, the actual text, since their diff would be confetti.
 pub(crate) fn diff(expected: &str, actual: &str) -> String {
     let cap = |t: &str| t.chars().take(2000).collect::<String>();
     let (expected, actual) = (cap(expected), cap(actual));
     let diff = TextDiff::from_graphemes(&expected, &actual);
+    if diff.ratio() < 0.5 {
+        return format!("answer: \"{}\"", crate::redact::excerpt(&actual, 240));
+    }
     let mut out = String::from("diff: ");
     let mut last = ChangeTag::Equal;
     let close = |tag| match tag {

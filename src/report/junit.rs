@@ -41,7 +41,8 @@ fn test_case(case: &CaseRecord) -> TestCase {
     out.extra.insert("file".into(), case.file.as_str().into());
     out.extra.insert("line".into(), case.line.to_string().as_str().into());
     out.add_property(Property::new("verdict", case.verdict.word()));
-    if case.skipped.is_none() && !matches!(case.verdict, Verdict::Pass) {
+    // Failures and errors carry their evidence in their body; what shows as passed has no other place for it.
+    if case.skipped.is_none() && matches!(case.verdict, Verdict::Flaky | Verdict::Inconclusive) {
         out.set_system_out(body(case));
     }
     out

@@ -24,8 +24,8 @@ pub fn rows(record: &RunRecord) -> Vec<Row> {
     LatencyMetric::ALL
         .into_iter()
         .filter_map(|metric| {
-            // Microseconds, three significant digits.
-            let mut histogram = Histogram::<u64>::new(3).ok()?;
+            // Microseconds up to a day, three significant digits.
+            let mut histogram = Histogram::<u64>::new_with_bounds(1, 86_400_000_000, 3).ok()?;
             for value in timings.iter().filter_map(|t| metric.of(t)) {
                 histogram.saturating_record(value.as_micros() as u64);
             }

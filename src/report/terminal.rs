@@ -135,9 +135,13 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
     }
     out.push_str(&totals(record, style));
     if retried > 0 {
-        out.push_str(&format!("{retried} requests were sent again because they never reached the model\n"));
+        out.push_str(&format!("{} sent again because it never reached the model\n", plural(retried, "request")));
     }
     out
+}
+
+fn plural(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 fn totals(record: &RunRecord, style: Style) -> String {
@@ -147,7 +151,7 @@ fn totals(record: &RunRecord, style: Style) -> String {
         .filter(|v| record.count(*v) > 0)
         .map(|v| format!("{} {}", record.count(v), word(v, style)))
         .collect();
-    let mut line = format!("{judged} cases judged: {}", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
+    let mut line = format!("{} judged: {}", plural(judged, "case"), if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
     let skipped = record.cases.len() - judged;
     if skipped > 0 {
         line.push_str(&format!("; {skipped} skipped"));

@@ -6,6 +6,7 @@ use crate::expect::{Check, Context, judge_all, mentions};
 use crate::options::Target;
 use crate::plan::Planned;
 use crate::record::{Trial, Turn};
+use crate::redact::Redactor;
 use crate::target::{Request, ready};
 use serde_json::{Map, Value, json};
 
@@ -30,6 +31,7 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, seed:
                 Ok(()) => service.ask(&Request { messages: &messages, params: &params, stream, total }, jitter).await,
             },
         };
+        clean(&engine.redactor, &mut exchange);
         after(engine, shared, case, &mut exchange, planned.expect.iter().any(|e| mentions(e, &|c| matches!(c, Check::ServiceAlive)))).await;
         let over = exchange.failure.is_some();
         messages.push(said(&exchange));
@@ -69,6 +71,17 @@ fn said(exchange: &Exchange) -> Value {
         message.insert("tool_calls".into(), json!(calls));
     }
     Value::Object(message)
+}
+
+/// A service that echoes a key must not bring it into the evidence, where a diff could tear it apart past recognition.
+fn clean(redactor: &Redactor, exchange: &mut Exchange) {
+    let calls = exchange.tool_calls.iter_mut().map(|c| &mut c.arguments);
+    let headers = exchange.headers.iter_mut().map(|(_, v)| v);
+    let tokens = exchange.logprobs.iter_mut().map(|t| &mut t.token);
+    let message = exchange.failure.iter_mut().map(|f| &mut f.message);
+    for text in [&mut exchange.answer, &mut exchange.reasoning, &mut exchange.url].into_iter().chain(calls).chain(headers).chain(tokens).chain(message) {
+        *text = redactor.clean(text);
+    }
 }
 
 /// Books the tokens, and finds out whether a broken connection was the end of the service.

@@ -10,6 +10,7 @@ pub use replay::replay;
 
 use crate::event::Event;
 use crate::options::Budget;
+use crate::redact::Redactor;
 use crate::target::Service;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,9 +28,13 @@ pub struct Engine {
     tokens: AtomicU64,
     stopped: AtomicBool,
     why_stopped: Mutex<Option<String>>,
-    sink: Box<dyn Fn(&Event) + Send + Sync>,
+    sink: Sink,
+    redactor: Redactor,
     today: jiff::civil::Date,
 }
+
+/// Gets every event, from several threads; it should be quick.
+pub type Sink = Box<dyn Fn(&Event) + Send + Sync>;
 
 /// A service and the one answer to whether it is ready.
 struct Shared {
@@ -38,8 +43,8 @@ struct Shared {
 }
 
 impl Engine {
-    /// `sink` gets every event, from several threads; it should be quick. `today` decides which skips have expired.
-    pub fn new(services: BTreeMap<String, Service>, budget: Budget, seed: u64, today: jiff::civil::Date, sink: Box<dyn Fn(&Event) + Send + Sync>) -> Engine {
+    /// `today` decides which skips have expired; `redactor` takes secrets out of answers before they are judged or kept.
+    pub fn new(services: BTreeMap<String, Service>, budget: Budget, seed: u64, today: jiff::civil::Date, redactor: Redactor, sink: Sink) -> Engine {
         let services = services.into_iter().map(|(name, service)| (name, Shared { service: Arc::new(service), ready: OnceCell::new() })).collect();
         Engine {
             services,
@@ -51,6 +56,7 @@ impl Engine {
             stopped: AtomicBool::new(false),
             why_stopped: Mutex::new(None),
             sink,
+            redactor,
             today,
         }
     }

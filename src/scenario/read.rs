@@ -15,6 +15,12 @@ use std::time::Duration;
 
 /// Parses a text and holds it against a top-level shape; used for scenarios, the configuration and simulated services.
 pub fn parse_shape(source: &Arc<Source>, keys: &'static [Key]) -> Result<Node, Vec<Diagnostic>> {
+    let (root, found) = shape(source, keys)?;
+    if found.is_empty() { Ok(root) } else { Err(found) }
+}
+
+/// The tree and its mistakes; `Err` when there is no tree, or not a map.
+fn shape(source: &Arc<Source>, keys: &'static [Key]) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
     let root = match tree::parse(source) {
         Ok(root) => root,
         Err(diagnostic) => return Err(vec![with_trap_hint(*diagnostic)]),
@@ -26,9 +32,10 @@ pub fn parse_shape(source: &Arc<Source>, keys: &'static [Key]) -> Result<Node, V
             let diagnostic = checker.error(root.place, "wrong-type", format!("the file holds {}, expected {}", root.what(), Kind::Map(keys).says()));
             let line = source.text.lines().next().unwrap_or_default();
             diagnostic.hint = traps::in_bad_line(line);
+            return Err(checker.found);
         }
     }
-    if checker.found.is_empty() { Ok(root) } else { Err(checker.found) }
+    Ok((root, checker.found))
 }
 
 fn with_trap_hint(mut diagnostic: Diagnostic) -> Diagnostic {
@@ -43,12 +50,18 @@ fn with_trap_hint(mut diagnostic: Diagnostic) -> Diagnostic {
 
 /// Parses one scenario file, or tells every mistake in it.
 pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Diagnostic>> {
-    let root = parse_shape(source, FILE_KEYS)?;
+    let (root, mut found) = shape(source, FILE_KEYS)?;
     let mut reader = Reader { checker: Checker::new(source), files, compiled: Compiled::default() };
     let name = root.get("scenario").and_then(Node::text).unwrap_or_default().to_owned();
     let defaults = root.get("defaults");
     let mut cases: Vec<Case> = Vec::new();
-    for node in root.get("cases").and_then(Node::items).unwrap_or_default() {
+    let nodes = root.get("cases").and_then(Node::items).unwrap_or_default();
+    for (i, node) in nodes.iter().enumerate() {
+        // A case whose shape is wrong has been told already; reading it would only add follow-up mistakes.
+        let until = nodes.get(i + 1).map_or(u32::MAX, |n| n.place.line);
+        if found.iter().any(|d| (node.place.line..until).contains(&d.place.line)) {
+            continue;
+        }
         let case = reader.case(node, &root, defaults);
         if let Some(twin) = cases.iter().find(|c| c.name == case.name) {
             let line = twin.place.line;
@@ -56,7 +69,8 @@ pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Di
         }
         cases.push(case);
     }
-    let found = reader.checker.found;
+    found.append(&mut reader.checker.found);
+    found.sort_by_key(|d| d.place.start);
     if found.is_empty() { Ok(Scenario { source: source.clone(), name, cases }) } else { Err(found) }
 }
 

@@ -508,6 +508,8 @@ impl Streaming {
         let done = self.step - 1;
         if done <= parts {
             if reply.cut_after == Some(done) {
+                // What was written before must reach the client, or the cut would come before the answer.
+                self.service.pacer.sleep_until(Instant::now() + Duration::from_millis(20)).await;
                 return Some(Err(std::io::Error::other("cut on purpose")));
             }
             if reply.end_after == Some(done) {
