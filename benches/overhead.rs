@@ -1,0 +1,254 @@
+//! What the tool costs and how true its clock is, beside references measured in the same run. Run it with `cargo bench`.
+//!
+//! 1. Overhead: N one-request cases with three expectations against an instant server, beside a plain reqwest loop in a process of
+//!    its own that streams the same bodies and parses the same JSON.
+//! 2. Accuracy: TTFT and TPOT beside the write times that the simulated service logged.
+//! 3. Start-up: `--version`, and parsing and planning 10 000 cases.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const AT_ONCE: usize = 50;
+const BIN: &str = env!("CARGO_BIN_EXE_roadworthy");
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, flag, url, n, ..] = arguments.as_slice()
+        && flag == "--plain-loop"
+    {
+        return plain_loop(url, n.parse().unwrap());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    startup(dir.path());
+    let address = instant_server();
+    for n in [1000, 10_000] {
+        overhead(dir.path(), &address, n);
+    }
+    accuracy(dir.path());
+}
+
+/// Answers every request on a keep-alive connection with the same short stream, at once.
+fn instant_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut body = String::new();
+    for text in ["您好，", "很高兴", "为您", "服务。", " Thank", " you."] {
+        body.push_str(&format!("data: {{\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}]}}\n\n"));
+    }
+    body.push_str("data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+    body.push_str("data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}\n\ndata: [DONE]\n\n");
+    let response = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let response = response.clone();
+            std::thread::Builder::new().stack_size(128 << 10).spawn(move || serve(stream, response.as_bytes())).unwrap();
+        }
+    });
+    address
+}
+
+fn serve(mut stream: TcpStream, response: &[u8]) {
+    let _ = stream.set_nodelay(true);
+    let mut buffer = Vec::new();
+    let mut chunk = [0u8; 16 << 10];
+    loop {
+        let head = loop {
+            if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            match stream.read(&mut chunk) {
+                Ok(n) if n > 0 => buffer.extend_from_slice(&chunk[..n]),
+                _ => return,
+            }
+        };
+        let text = String::from_utf8_lossy(&buffer[..head]).to_lowercase();
+        let length: usize = text.split("content-length: ").nth(1).and_then(|t| t.lines().next()).and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+        while buffer.len() < head + length {
+            match stream.read(&mut chunk) {
+                Ok(n) if n > 0 => buffer.extend_from_slice(&chunk[..n]),
+                _ => return,
+            }
+        }
+        buffer.drain(..head + length);
+        if stream.write_all(response).is_err() {
+            return;
+        }
+    }
+}
+
+/// The reference: send, read the stream, cut it at blank lines, parse every event.
+fn plain_loop(url: &str, n: usize) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut latencies = runtime.block_on(async {
+        let client = reqwest::Client::builder().pool_max_idle_per_host(usize::MAX).tcp_nodelay(true).build().unwrap();
+        let next = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let workers: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                let (client, next, url) = (client.clone(), next.clone(), url.to_owned());
+                tokio::spawn(async move {
+                    let mut latencies = Vec::new();
+                    loop {
+                        let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        if i >= n {
+                            return latencies;
+                        }
+                        let body = serde_json::json!({"model": "m", "messages": [{"role": "user", "content": format!("你好 {i}")}], "stream": true, "stream_options": {"include_usage": true}});
+                        let start = Instant::now();
+                        let mut response = client.post(&url).header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
+                        let mut text = Vec::new();
+                        while let Some(chunk) = response.chunk().await.unwrap() {
+                            text.extend_from_slice(&chunk);
+                        }
+                        latencies.push(start.elapsed());
+                        let text = String::from_utf8(text).unwrap();
+                        let events = text.split("\n\n").filter_map(|e| e.strip_prefix("data: ")).filter(|e| *e != "[DONE]");
+                        let parsed = events.filter(|e| serde_json::from_str::<serde_json::Value>(e).is_ok()).count();
+                        assert_eq!(parsed, 8);
+                    }
+                })
+            })
+            .collect();
+        let mut all = Vec::new();
+        for worker in workers {
+            all.extend(worker.await.unwrap());
+        }
+        all
+    });
+    latencies.sort();
+    println!("{}", latencies[latencies.len() / 2].as_secs_f64() * 1e3);
+}
+
+/// Wall time, standard output, and the peak resident memory in MiB, sampled.
+fn timed(command: &mut Command) -> (Duration, String, f64) {
+    let start = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let watch = std::thread::spawn(move || {
+        let mut peak: f64 = 0.0;
+        while let Ok(text) = std::fs::read_to_string(&status) {
+            let Some(kib) = text.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()) else { break };
+            peak = peak.max(kib / 1024.0);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        peak
+    });
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    child.wait().unwrap();
+    let wall = start.elapsed();
+    (wall, out, watch.join().unwrap())
+}
+
+fn many_cases(n: usize) -> String {
+    let mut text = String::from("scenario: many\ncases:\n");
+    for i in 0..n {
+        text.push_str(&format!("  - name: case {i}\n    prompt: 你好 {i}\n    expect:\n      - length: {{ min: 5, max: 60 }}\n      - contains: {{ any: [您好, 抱歉] }}\n      - latency: {{ e2e: 10s }}\n"));
+    }
+    text
+}
+
+fn overhead(dir: &Path, address: &str, n: usize) {
+    std::fs::write(dir.join("many.yaml"), many_cases(n)).unwrap();
+    let me = std::env::current_exe().unwrap();
+    let mut rows = Vec::new();
+    for _ in 0..5 {
+        let (plain, median, _) = timed(Command::new(&me).args(["--plain-loop", &format!("http://{address}/v1/chat/completions"), &n.to_string()]));
+        let json = dir.join("record.json");
+        let (tool, _, memory) = timed(
+            Command::new(BIN)
+                .current_dir(dir)
+                .args(["run", "many.yaml", "--model", "m", "--base-url", &format!("http://{address}/v1"), "--concurrency", &AT_ONCE.to_string(), "--json"])
+                .arg(&json),
+        );
+        let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+        let mut latencies: Vec<f64> = record["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| {
+                assert_eq!(c["verdict"], "pass", "{c}");
+                c["attempts"][0]["trials"][0]["turns"][0]["exchange"]["timing"]["e2e_ms"].as_f64().unwrap()
+            })
+            .collect();
+        assert_eq!(latencies.len(), n);
+        latencies.sort_by(f64::total_cmp);
+        rows.push((tool.as_secs_f64() * 1e3, plain.as_secs_f64() * 1e3, memory, latencies[n / 2], median.trim().parse::<f64>().unwrap()));
+    }
+    rows.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
+    println!("{n} cases, {AT_ONCE} at once (five runs, best ratio first; allowed: 2 × the plain loop + 100 ms):");
+    for (tool, plain, memory, ours, theirs) in rows {
+        println!("  tool {tool:.0} ms, plain loop {plain:.0} ms: {:.2} ×, allowed {:.0} ms; {memory:.0} MiB; median e2e {ours:.2} ms beside {theirs:.2} ms: {:+.0} %", tool / plain, plain * 2.0 + 100.0, (ours / theirs - 1.0) * 100.0);
+    }
+}
+
+fn accuracy(dir: &Path) {
+    let log = dir.join("written.jsonl");
+    let script = format!("simulated: a steady pace\nttft: 200ms\ntpot: 20ms\nlog: {}\nrules: [ {{ answer: one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen }} ]\n", log.display());
+    std::fs::write(dir.join("pace.sim.yaml"), script).unwrap();
+    let mut cases = String::from("scenario: pace\ncases:\n");
+    for i in 0..256 {
+        cases.push_str(&format!("  - name: case {i}\n    prompt: case {i}\n    expect: [ not_empty ]\n"));
+    }
+    std::fs::write(dir.join("pace.yaml"), cases).unwrap();
+    let mut sim = Command::new(BIN).current_dir(dir).args(["sim", "pace.sim.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(sim.stdout.take().unwrap()), &mut line).unwrap();
+    let url = line.trim().rsplit(' ').next().unwrap().to_owned();
+    let json = dir.join("pace.json");
+    timed(Command::new(BIN).current_dir(dir).args(["run", "pace.yaml", "--base-url", &url, "--concurrency", "64", "--json"]).arg(&json));
+    sim.kill().unwrap();
+    let _ = sim.wait();
+
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let ours = |key: &str| -> Vec<f64> {
+        record["cases"].as_array().unwrap().iter().map(|c| c["attempts"][0]["trials"][0]["turns"][0]["exchange"]["timing"][key].as_f64().unwrap()).collect()
+    };
+    let mut written: std::collections::BTreeMap<u64, (f64, Vec<f64>)> = std::collections::BTreeMap::new();
+    for line in std::fs::read_to_string(&log).unwrap().lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let entry = written.entry(event["request"].as_u64().unwrap()).or_default();
+        let ms = event["us"].as_f64().unwrap() / 1e3;
+        match event["event"].as_str().unwrap() {
+            "received" => entry.0 = ms,
+            "token" => entry.1.push(ms),
+            _ => {}
+        }
+    }
+    let ttft: Vec<f64> = written.values().map(|(received, tokens)| tokens[0] - received).collect();
+    let tpot: Vec<f64> = written.values().map(|(_, tokens)| (tokens.last().unwrap() - tokens[0]) / (tokens.len() - 1) as f64).collect();
+    let (a, b, c, d) = (mean(&ours("ttft_ms")), mean(&ttft), mean(&ours("tpot_ms")), mean(&tpot));
+    println!("64 streams, nominal 200 ms and 20 ms, {} requests (allowed: 0.5 ms):", ttft.len());
+    println!("  mean ttft {a:.3} ms, written {b:.3} ms: {:+.3} ms; mean tpot {c:.3} ms, written {d:.3} ms: {:+.3} ms", a - b, c - d);
+}
+
+struct NoFiles;
+
+impl roadworthy::scenario::Files for NoFiles {
+    fn read(&self, _: &str, path: &str) -> Result<Vec<u8>, String> {
+        Err(format!("no file {path}"))
+    }
+}
+
+fn startup(dir: &Path) {
+    let mut times: Vec<f64> = (0..20).map(|_| timed(Command::new(BIN).current_dir(dir).arg("--version")).0.as_secs_f64() * 1e3).collect();
+    times.sort_by(f64::total_cmp);
+    println!("--version: median {:.1} ms (allowed: 10 ms)", times[10]);
+    let text = many_cases(10_000);
+    let mut times: Vec<f64> = (0..5)
+        .map(|_| {
+            let source = std::sync::Arc::new(roadworthy::diagnostic::Source { name: "many.yaml".into(), text: text.clone() });
+            let start = Instant::now();
+            let scenario = roadworthy::scenario::parse(&source, &NoFiles).unwrap_or_else(|d| panic!("{}", d[0].render(false)));
+            let planned = roadworthy::plan::expand(&scenario, "many", &NoFiles).unwrap_or_else(|d| panic!("{}", d[0].render(false)));
+            assert_eq!(planned.len(), 10_000);
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    println!("parsing and planning 10 000 cases: median {:.0} ms (allowed: 300 ms)", times[2]);
+}
