@@ -157,23 +157,18 @@ fn overhead(dir: &Path, address: &str, n: usize) {
     let mut rows = Vec::new();
     for _ in 0..5 {
         let (plain, median, _) = timed(Command::new(&me).args(["--plain-loop", &format!("http://{address}/v1/chat/completions"), &n.to_string()]));
-        let json = dir.join("record.json");
+        let out = dir.join("runs");
+        let _ = std::fs::remove_dir_all(&out);
         let (tool, _, memory) = timed(
             Command::new(BIN)
                 .current_dir(dir)
-                .args(["run", "many.yaml", "--model", "m", "--base-url", &format!("http://{address}/v1"), "--concurrency", &AT_ONCE.to_string(), "--json"])
-                .arg(&json),
+                .args(["run", "many.yaml", "--model", "m", "--base-url", &format!("http://{address}/v1"), "--concurrency", &AT_ONCE.to_string(), "--out"])
+                .arg(&out),
         );
-        let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
-        let mut latencies: Vec<f64> = record["cases"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|c| {
-                assert_eq!(c["verdict"], "pass", "{c}");
-                c["attempts"][0]["trials"][0]["turns"][0]["exchange"]["timing"]["e2e_ms"].as_f64().unwrap()
-            })
-            .collect();
+        let journal = std::fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
+        let record = roadworthy::journal::read(&journal).unwrap();
+        assert_eq!(record.count(roadworthy::record::Verdict::Pass), n);
+        let mut latencies: Vec<f64> = record.cases.iter().flat_map(|c| c.exchanges()).map(|e| e.timing.e2e.unwrap().as_secs_f64() * 1e3).collect();
         assert_eq!(latencies.len(), n);
         latencies.sort_by(f64::total_cmp);
         rows.push((tool.as_secs_f64() * 1e3, plain.as_secs_f64() * 1e3, memory, latencies[n / 2], median.trim().parse::<f64>().unwrap()));
@@ -199,7 +194,10 @@ fn accuracy(dir: &Path) {
     std::io::BufRead::read_line(&mut std::io::BufReader::new(sim.stdout.take().unwrap()), &mut line).unwrap();
     let url = line.trim().rsplit(' ').next().unwrap().to_owned();
     let json = dir.join("pace.json");
-    timed(Command::new(BIN).current_dir(dir).args(["run", "pace.yaml", "--base-url", &url, "--concurrency", "64", "--json"]).arg(&json));
+    // Spread starts: 64 streams that begin and end in lock-step would measure how fast two cores handle a burst of 64.
+    std::fs::write(dir.join("roadworthy.yaml"), "targets: { default: { base_url: http://replaced, limits: { concurrency: 64, rate: 125/s } } }\n").unwrap();
+    timed(Command::new(BIN).current_dir(dir).args(["run", "pace.yaml", "--base-url", &url, "--json"]).arg(&json));
+    std::fs::remove_file(dir.join("roadworthy.yaml")).unwrap();
     sim.kill().unwrap();
     let _ = sim.wait();
 

@@ -14,17 +14,19 @@ pub struct Journal {
     file: Mutex<File>,
     pub path: PathBuf,
     redactor: Redactor,
+    /// Other processes write the same file.
+    shared: bool,
     /// The first failure to write; told at the end, because a full disk should not stop the judging.
     failed: Mutex<Option<String>>,
 }
 
 impl Journal {
-    /// Opens `<dir>/<run_id>.jsonl` for appending: several processes may write one run.
-    pub fn open(dir: &Path, run_id: &str, redactor: Redactor) -> std::io::Result<Journal> {
+    /// Opens `<dir>/<run_id>.jsonl` for appending. `shared` when several processes write one run.
+    pub fn open(dir: &Path, run_id: &str, redactor: Redactor, shared: bool) -> std::io::Result<Journal> {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(format!("{run_id}.jsonl"));
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        Ok(Journal { file: Mutex::new(file), path, redactor, failed: Mutex::new(None) })
+        Ok(Journal { file: Mutex::new(file), path, redactor, shared, failed: Mutex::new(None) })
     }
 
     pub fn write(&self, event: &Event) {
@@ -33,9 +35,12 @@ impl Journal {
             Err(e) => return self.fail(e.to_string()),
         };
         let file = self.file.lock().expect("no panic under this lock");
-        // The lock is between processes: a long line is not written in one piece.
-        let written = file.lock().and_then(|()| (&*file).write_all(line.as_bytes()));
-        let _ = file.unlock();
+        // A long line may not be written in one piece, so processes take turns.
+        let turn = if self.shared { file.lock() } else { Ok(()) };
+        let written = turn.and_then(|()| (&*file).write_all(line.as_bytes()));
+        if self.shared {
+            let _ = file.unlock();
+        }
         if let Err(e) = written {
             self.fail(e.to_string());
         }
@@ -88,7 +93,7 @@ mod tests {
     #[test]
     fn a_cut_last_line_loses_only_itself() {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::open(dir.path(), "r", Redactor::new(["topsecret".to_owned()])).unwrap();
+        let journal = Journal::open(dir.path(), "r", Redactor::new(["topsecret".to_owned()]), true).unwrap();
         journal.write(&Event::RunStarted(RunHeader { format: FORMAT, run_id: "r".into(), version: "topsecret".into(), ..RunHeader::default() }));
         journal.write(&Event::CaseStarted { id: "a".into() });
         let text = std::fs::read_to_string(&journal.path).unwrap();

@@ -282,7 +282,7 @@ impl Finish {
             return None;
         }
         let stopped = interrupted.map(str::to_owned).or_else(|| self.engine.why_stopped());
-        self.engine.emit(&Event::RunFinished(RunEnd { took: self.engine.elapsed(), filtered_out: self.filtered_out, stopped }));
+        self.engine.emit(Event::RunFinished(RunEnd { took: self.engine.elapsed(), filtered_out: self.filtered_out, stopped }));
         let record = fold(std::mem::take(&mut *self.events.lock().expect("no panic under this lock")));
         let mut exit = verdict::exit(&record, self.policy);
         if self.show_summary {
@@ -322,26 +322,26 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     };
     let redactor = Redactor::new(prepared.project.options.secrets.iter().cloned());
     let run_id = run_id();
-    let journal = match Journal::open(&prepared.runs, &run_id, redactor.clone()) {
+    let under_nextest = std::env::var_os("NEXTEST_RUN_ID").is_some();
+    let journal = match Journal::open(&prepared.runs, &run_id, redactor.clone(), under_nextest) {
         Ok(journal) => Arc::new(journal),
         Err(e) => {
             talk(&format!("error: the record cannot be written in {}: {e}", prepared.runs.display()));
             return Exit::NotWritten;
         }
     };
-    let under_nextest = std::env::var_os("NEXTEST_RUN_ID").is_some();
     let events = Arc::new(Mutex::new(Vec::new()));
     let sink = {
         let (journal, events) = (journal.clone(), events.clone());
-        Box::new(move |event: &Event| {
-            journal.write(event);
-            events.lock().expect("no panic under this lock").push(event.clone());
+        Box::new(move |event: Event| {
+            journal.write(&event);
+            events.lock().expect("no panic under this lock").push(event);
         })
     };
     let threads: usize = services.values().map(|s| s.target.concurrency).sum();
     let today = jiff::Zoned::now().date();
     let engine = Arc::new(Engine::new(services, prepared.budget, args.seed, today, redactor.clone(), sink));
-    engine.emit(&Event::RunStarted(header(&prepared, args.seed, &run_id)));
+    engine.emit(Event::RunStarted(header(&prepared, args.seed, &run_id)));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len()));
     let progress = Arc::new(Progress::start(if from_harness { 0 } else { prepared.cases.len() }));
@@ -368,7 +368,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         .into_iter()
         .map(|case| {
             let shared = shared.clone();
-            Trial::ignorable_test(line(&case.id), move || shared.run(&case))
+            Trial::ignorable_test(line(&case.id), move || shared.run(case))
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -399,19 +399,27 @@ struct Shared {
 }
 
 impl Shared {
-    fn run(&self, case: &Planned) -> Result<Completion, Failed> {
-        let record = self.runtime.block_on(run_case(&self.engine, case));
+    fn run(&self, case: Planned) -> Result<Completion, Failed> {
+        // The case lives on the runtime; this thread sleeps until it has its verdict. Driving it from here would wake the
+        // thread for every chunk of every answer.
+        let (done, verdict) = std::sync::mpsc::sync_channel(1);
+        let engine = self.engine.clone();
+        self.runtime.spawn(async move {
+            let _ = done.send(run_case(&engine, &case).await);
+        });
+        // The sender is dropped without a word only when the case panicked.
+        let judged = verdict.recv().map_err(|_| Failed::from("the case panicked inside roadworthy; please report this"))?;
         self.progress.step();
-        if let Some(why) = record.skipped {
+        if let Some(why) = judged.skipped {
             return Ok(Completion::ignored_with(line(&why)));
         }
-        if !verdict::is_failure(record.verdict, self.policy) {
+        if !verdict::is_failure(judged.verdict, self.policy) {
             return Ok(Completion::Completed);
         }
         if self.fail_fast {
             self.engine.stop("--fail-fast, after the first failure");
         }
-        Err(Failed::from(self.redactor.clean(&terminal::case(&record))))
+        Err(Failed::from(self.redactor.clean(&judged.evidence)))
     }
 }
 

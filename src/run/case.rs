@@ -14,9 +14,19 @@ use std::time::Instant;
 /// Trials of one case that are under way at once.
 const TRIALS_AT_ONCE: usize = 8;
 
-/// Runs a case, emits its events and gives back its record.
-pub async fn run_case(engine: &Engine, case: &Planned) -> CaseRecord {
-    engine.emit(&Event::CaseStarted { id: case.id.clone() });
+/// What a test harness needs to know of a case; everything else is in its events.
+#[derive(Debug)]
+pub struct Judged {
+    pub verdict: Verdict,
+    /// Set when the case was not run, with the reason.
+    pub skipped: Option<String>,
+    /// The evidence as text; empty for a plain pass.
+    pub evidence: String,
+}
+
+/// Runs a case and emits its events.
+pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
+    engine.emit(Event::CaseStarted { id: case.id.clone() });
     let started = Instant::now();
     let mut record = blank(case);
     match (&case.skip, engine.why_stopped()) {
@@ -43,8 +53,10 @@ pub async fn run_case(engine: &Engine, case: &Planned) -> CaseRecord {
         },
     }
     record.took = started.elapsed();
-    engine.emit(&Event::CaseFinished(Box::new(record.clone())));
-    record
+    let evidence = if record.verdict == Verdict::Pass { String::new() } else { crate::report::terminal::case(&record) };
+    let judged = Judged { verdict: record.verdict, skipped: record.skipped.clone(), evidence };
+    engine.emit(Event::CaseFinished(Box::new(record)));
+    judged
 }
 
 async fn ready(shared: &Shared) -> Result<(), String> {

@@ -5,7 +5,7 @@ mod conversation;
 mod reproduce;
 mod replay;
 
-pub use case::run_case;
+pub use case::{Judged, run_case};
 pub use replay::replay;
 
 use crate::event::Event;
@@ -34,7 +34,7 @@ pub struct Engine {
 }
 
 /// Gets every event, from several threads; it should be quick.
-pub type Sink = Box<dyn Fn(&Event) + Send + Sync>;
+pub type Sink = Box<dyn Fn(Event) + Send + Sync>;
 
 /// A service and the one answer to whether it is ready.
 struct Shared {
@@ -66,7 +66,7 @@ impl Engine {
         self.services.get(target)
     }
 
-    pub fn emit(&self, event: &Event) {
+    pub fn emit(&self, event: Event) {
         (self.sink)(event);
     }
 

@@ -55,6 +55,7 @@ pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Di
     let name = root.get("scenario").and_then(Node::text).unwrap_or_default().to_owned();
     let defaults = root.get("defaults");
     let mut cases: Vec<Case> = Vec::new();
+    let mut lines = std::collections::HashMap::new();
     let nodes = root.get("cases").and_then(Node::items).unwrap_or_default();
     for (i, node) in nodes.iter().enumerate() {
         // A case whose shape is wrong has been told already; reading it would only add follow-up mistakes.
@@ -63,8 +64,7 @@ pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Di
             continue;
         }
         let case = reader.case(node, &root, defaults);
-        if let Some(twin) = cases.iter().find(|c| c.name == case.name) {
-            let line = twin.place.line;
+        if let Some(line) = lines.insert(case.name.clone(), case.place.line) {
             reader.checker.error(case.place, "duplicate-case", format!("another case is named `{}`, on line {line}", case.name));
         }
         cases.push(case);
