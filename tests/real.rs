@@ -1,0 +1,64 @@
+//! The main job on a real model: `tests/real/` on SmolLM2 served by llama.cpp must get the verdicts of `tests/real/verdicts.txt`.
+//! Needs python3 and what `tests/real/install` puts in place. Without it the test is skipped loudly; with
+//! `ROADWORTHY_REQUIRE_REAL=1` its absence is a failure.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Ends the server, whatever happens to the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn python() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let venv = std::env::var_os("ROADWORTHY_REAL_VENV").map_or_else(|| root.join("target/real-venv"), PathBuf::from);
+    let python = venv.join("bin/python");
+    if venv.join("installed").is_file() && python.exists() {
+        return Some(std::path::absolute(python).unwrap());
+    }
+    let reason = format!("no model server in {}; run tests/real/install", venv.display());
+    assert!(std::env::var_os("ROADWORTHY_REQUIRE_REAL").is_none(), "{reason}");
+    eprintln!("SKIPPED: {reason}");
+    None
+}
+
+#[test]
+fn a_real_model_gets_the_documented_verdicts() {
+    let Some(python) = python() else { return };
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real");
+    let mut server = Server(Command::new(python).arg(dir.join("serve.py")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let lines = std::io::BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let url = lines.map_while(Result::ok).find_map(|l| l.strip_prefix("listening on ").map(str::to_owned)).expect("the server tells its address");
+
+    let temp = tempfile::tempdir().unwrap();
+    let json = temp.path().join("record.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_roadworthy"))
+        .current_dir(&dir)
+        .args(["run", "--base-url", &url, "--out"])
+        .arg(temp.path())
+        .arg("--json")
+        .arg(&json)
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let seen: Vec<String> = record["cases"].as_array().unwrap().iter().map(|c| format!("{} {}", c["verdict"].as_str().unwrap(), c["id"].as_str().unwrap())).collect();
+    let documented = std::fs::read_to_string(dir.join("verdicts.txt")).unwrap();
+    let mut expected: Vec<String> = documented
+        .lines()
+        .filter(|l| !l.starts_with('#') && !l.trim().is_empty())
+        .map(|l| l.split('#').next().unwrap().split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let mut seen: Vec<String> = seen;
+    expected.sort();
+    seen.sort();
+    assert_eq!(expected, seen, "{shown}");
+}
