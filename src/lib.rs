@@ -1,19 +1,42 @@
+//! Judges large-model services by YAML scenarios: text in, verdicts with evidence out.
+//!
+//! ```text
+//! YAML ─parse→ Scenario ─plan→ Planned* ─run→ Event* ─fold→ RunRecord ─render→ terminal · junit · json
+//!                 │ positions      │
+//!            Diagnostics        Service ─▶ model service
+//! ```
+//!
+//! Six floors; a room uses its own and those below, and `tests/architecture.rs` checks it:
+//!
+//! | floor | rooms | about |
+//! |---|---|---|
+//! | 5 doors | [`cli`], [`harness`] | arguments become one call, files and an exit code |
+//! | 4 doing | [`target`], [`run`], [`journal`], [`sim`] | the only async, the only I/O |
+//! | 3 telling | [`event`], [`report`] | what happened, as data and as text |
+//! | 2 description | [`scenario`], [`plan`], [`options`] | text becomes a plan, or every mistake in it |
+//! | 1 judgement | [`expect`], [`verdict`] | pure functions that return findings and verdicts |
+//! | 0 words | [`exchange`], [`finding`], [`record`], [`diagnostic`], [`redact`], [`units`] | plain data |
+//!
+//! Most users want the command line; [`harness`] puts the same judgement into `cargo test`.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod cli;
 pub mod diagnostic;
 pub mod event;
 pub mod exchange;
-pub mod finding;
-pub mod record;
-pub mod redact;
-pub mod scenario;
-pub mod units;
-pub mod verdict;
 pub mod expect;
+pub mod finding;
+pub mod harness;
+pub mod journal;
 pub mod options;
 pub mod plan;
-pub mod target;
-pub mod journal;
-pub mod sim;
+pub mod record;
+pub mod redact;
 pub mod report;
 pub mod run;
-pub mod cli;
-pub mod harness;
+pub mod scenario;
+pub mod sim;
+pub mod target;
+pub mod units;
+pub mod verdict;

@@ -1,0 +1,345 @@
+//! What the examples under `tests/spec` cannot show: several runs after one another, signals, other processes.
+
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A project in a folder of its own, on a simulated service.
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+const SIM: &str = "simulated: x
+rules:
+  - { when: { contains: slow }, answer: late, ttft: 30s }
+  - { when: { contains: bad }, answer: nothing of the kind }
+  - { answer: \"{{ prompt }}\" }
+";
+
+impl Project {
+    fn new(scenario: &str) -> Project {
+        let project = Project { dir: tempfile::tempdir().unwrap() };
+        project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml, limits: { concurrency: 2 } } }\n");
+        project.write("x.sim.yaml", SIM);
+        project.write("scenarios/a.yaml", scenario);
+        project
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
+        for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST") || n.ends_with("_PROXY") || n.ends_with("_proxy")) {
+            command.env_remove(name);
+        }
+        command.current_dir(self.dir.path()).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn journal(&self) -> PathBuf {
+        let mut journals: Vec<PathBuf> = std::fs::read_dir(self.dir.path().join("runs")).unwrap().map(|e| e.unwrap().path()).collect();
+        journals.sort();
+        journals.pop().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn cases(list: &[(&str, &str, &str)]) -> String {
+    let mut out = String::from("scenario: a\ncases:\n");
+    for (name, prompt, expect) in list {
+        out.push_str(&format!("  - name: {name}\n    prompt: {prompt}\n    expect: [ {expect} ]\n"));
+    }
+    out
+}
+
+#[test]
+fn only_the_last_failures_run_again() {
+    let project = Project::new(&cases(&[("good", "hi", "equals: hi"), ("broken", "bad", "equals: good")]));
+    assert_eq!(project.run(&["run"]).status.code(), Some(1));
+    let again = text(&project.run(&["run", "--failed"]).stdout);
+    assert!(again.contains("running 1 test") && again.contains("a::broken") && again.contains("1 filtered out"), "{again}");
+}
+
+#[test]
+fn a_replay_judges_anew_and_never_sends() {
+    let project = Project::new(&cases(&[("one", "hello", "equals: hello")]));
+    assert_eq!(project.run(&["run"]).status.code(), Some(0));
+    let journal = project.journal();
+    let journal = journal.to_str().unwrap();
+    // Nothing is started for a replay: an address nobody listens on does not matter.
+    let closed = ["replay", journal, "--base-url", "http://127.0.0.1:9/v1"];
+    assert_eq!(project.run(&closed).status.code(), Some(0));
+    project.write("scenarios/a.yaml", &cases(&[("one", "hello", "equals: goodbye")]));
+    let stricter = project.run(&closed);
+    assert_eq!(stricter.status.code(), Some(1));
+    assert!(text(&stricter.stdout).contains("answer is not `goodbye`"));
+    project.write("scenarios/a.yaml", &cases(&[("one", "hello again", "not_empty"), ("two", "new", "not_empty")]));
+    let changed = project.run(&closed);
+    assert_eq!(changed.status.code(), Some(3));
+    let shown = text(&changed.stdout);
+    assert!(shown.contains("changed since the record") && shown.contains("holds no answer for this case"), "{shown}");
+}
+
+#[test]
+fn a_record_renders_again_as_it_was() {
+    let project = Project::new(&cases(&[("good", "hi", "equals: hi"), ("broken", "bad", "equals: good")]));
+    project.run(&["run", "--junit", "first.xml"]);
+    let again = project.run(&["report", "--junit", "again.xml"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stdout).contains("answer is not `good`"));
+    let read = |name: &str| std::fs::read_to_string(project.dir.path().join(name)).unwrap();
+    assert_eq!(read("first.xml"), read("again.xml"));
+}
+
+#[test]
+fn a_damaged_record_is_told_with_its_line() {
+    let project = Project::new(&cases(&[("good", "hi", "equals: hi")]));
+    project.run(&["run"]);
+    let journal = project.journal();
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, whole.replacen("case_started", "case_martian", 1)).unwrap();
+    let output = project.run(&["report"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains(".jsonl:2: "), "{}", text(&output.stderr));
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "waited too long for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn finished(project: &Project) -> usize {
+    std::fs::read_dir(project.dir.path().join("runs")).map_or(0, |entries| {
+        entries.flatten().filter_map(|e| std::fs::read_to_string(e.path()).ok()).map(|t| t.matches("case_finished").count()).sum()
+    })
+}
+
+fn interrupted_project() -> (Project, Child) {
+    let project = Project::new(&cases(&[("quick", "hi", "equals: hi"), ("hanging", "slow", "not_empty")]));
+    let child = project.command(&["run", "--junit", "out.xml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the first case", || finished(&project) == 1);
+    (project, child)
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_report_what_has_finished() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let (project, child) = interrupted_project();
+        assert!(Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let shown = text(&output.stdout);
+        assert!(shown.contains("1 case judged: 1 pass") && shown.contains("stopped early"), "{shown}");
+        assert!(std::fs::read_to_string(project.dir.path().join("out.xml")).unwrap().contains("quick"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kill_loses_nothing_finished() {
+    let (project, mut child) = interrupted_project();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = project.run(&["report"]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("1 case judged: 1 pass") && shown.contains("the run was cut off"), "{shown}");
+}
+
+#[test]
+fn a_dead_endpoint_is_told_within_seconds() {
+    let project = Project::new(&cases(&[("one", "hi", "not_empty"), ("two", "hi", "not_empty")]));
+    let start = Instant::now();
+    let output = project.run(&["run", "--base-url", "http://127.0.0.1:9/v1"]);
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+    assert_eq!(output.status.code(), Some(3));
+    let shown = text(&output.stdout);
+    assert!(shown.contains("connection refused") && shown.contains("--base-url") && shown.contains("2 error"), "{shown}");
+}
+
+/// A simulated service of its own process.
+struct Sim(Child, String);
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn sim(project: &Project) -> Sim {
+    let mut child = project.command(&["sim", "x.sim.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    Sim(child, line.trim().strip_prefix("listening on ").unwrap().to_owned())
+}
+
+#[test]
+fn tls_to_a_plain_port_is_an_error_not_a_failure() {
+    let project = Project::new(&cases(&[("one", "hi", "not_empty")]));
+    let sim = sim(&project);
+    let output = project.run(&["run", "--base-url", &sim.1.replace("http:", "https:")]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
+}
+
+#[test]
+fn readiness_is_waited_for() {
+    let project = Project::new(&cases(&[("one", "hi", "equals: hi")]));
+    project.write("x.sim.yaml", "simulated: loads first\nready_after: 1s\nrules: [ { answer: hi } ]\n");
+    let start = Instant::now();
+    let output = project.run(&["run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn completions_and_options_the_service_does_not_know() {
+    let project = Project::new(&cases(&[("one", "hi there", "equals: hi there")]));
+    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml, api: completions } }\n");
+    assert_eq!(project.run(&["run"]).status.code(), Some(0));
+
+    // A raw server that refuses `stream_options`, as some older ones do, and closes cleanly afterwards.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+            let mut length = 0;
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                if let Some(n) = line.to_lowercase().strip_prefix("content-length: ") {
+                    length = n.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            std::io::Read::read_exact(&mut reader, &mut body).unwrap();
+            let body = String::from_utf8(body).unwrap();
+            let (status, kind, answer) = if body.contains("stream_options") {
+                ("400 Bad Request", "application/json", "{\"error\":{\"message\":\"unknown field stream_options\"}}".to_owned())
+            } else if body.is_empty() {
+                ("200 OK", "application/json", "{}".to_owned())
+            } else {
+                ("200 OK", "text/event-stream", "data:{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi there\"},\"finish_reason\":\"stop\"}]}\r\n\r\n".to_owned())
+            };
+            let mut stream = stream;
+            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}", answer.len());
+        }
+    });
+    project.write("roadworthy.yaml", "targets: { default: { base_url: http://replaced, model: m } }\n");
+    let output = project.run(&["run", "--base-url", &format!("http://{address}/v1")]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+#[test]
+fn keys_show_nowhere() {
+    const KEY: &str = "sk-canary-9876543210";
+    let project = Project::new(&cases(&[("one", "bad", "equals: good")]));
+    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml, api_key: \"${MY_SECRET_KEY}\", headers: { X-Auth-Token: \"${MY_SECRET_KEY}\" } } }\n");
+    // The service gives the key back in its answer.
+    project.write("x.sim.yaml", &format!("simulated: leaks\napi_key: {KEY}\nrules: [ {{ answer: your key is {KEY} }} ]\n"));
+    let mut all = String::new();
+    for args in [&["run", "--junit", "o.xml", "--json", "o.json"][..], &["config"], &["report"], &["run", "--dry-run"], &["check"]] {
+        let output = project.command(args).env("MY_SECRET_KEY", KEY).output().unwrap();
+        all += &text(&output.stdout);
+        all += &text(&output.stderr);
+    }
+    for name in ["o.xml", "o.json"] {
+        all += &std::fs::read_to_string(project.dir.path().join(name)).unwrap();
+    }
+    all += &std::fs::read_to_string(project.journal()).unwrap();
+    assert!(all.contains("[secret]") && all.contains("answer is not `good`"), "{all}");
+    assert!(!all.contains(KEY), "{all}");
+}
+
+#[test]
+fn init_writes_what_runs_and_keeps_what_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = Project { dir };
+    assert_eq!(project.run(&["init"]).status.code(), Some(0));
+    let run = project.run(&["run"]);
+    assert_eq!(run.status.code(), Some(0), "{}{}", text(&run.stdout), text(&run.stderr));
+    assert_eq!(project.run(&["check"]).status.code(), Some(0));
+    project.write("roadworthy.yaml", "# mine\n");
+    assert!(text(&project.run(&["init"]).stdout).contains("kept     roadworthy.yaml"));
+    assert_eq!(std::fs::read_to_string(project.dir.path().join("roadworthy.yaml")).unwrap(), "# mine\n");
+}
+
+#[test]
+fn check_warns_of_what_is_unwise() {
+    let project = Project::new("scenario: a\ncases:\n  - name: fact\n    prompt: 北京到上海的距离\n    params: { temperature: 0.9 }\n    expect: [ numbers: 1213, latency: { ttfb: 1s } ]\n  - name: thin\n    prompt: hi\n    repeat: 10\n    pass_rate: 95%\n    expect: [ not_empty ]\n");
+    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\nenvironment: { gpu: L4 }\nproduction: { gpu: A100 }\n");
+    let output = project.run(&["check"]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = text(&output.stderr);
+    for code in ["warm-facts", "thin-pass-rate", "ttfb", "short-prompts", "unlike-production"] {
+        assert!(shown.contains(&format!("warning[{code}]")), "{code} is missing in {shown}");
+    }
+}
+
+#[test]
+fn a_project_is_found_from_a_folder_below() {
+    let project = Project::new(&cases(&[("one", "hi", "equals: hi")]));
+    std::fs::create_dir_all(project.dir.path().join("deep/er")).unwrap();
+    let output = project.command(&["run"]).current_dir(project.dir.path().join("deep/er")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("a::one"));
+}
+
+#[test]
+fn without_scenarios_nothing_passes() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = Project { dir };
+    let output = project.run(&["run"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output.stderr).contains("no scenario was found"));
+    assert_eq!(project.run(&["run", "missing.yaml"]).status.code(), Some(2));
+}
+
+/// nextest lists the harness and runs every case as a process of its own; they share one record.
+#[test]
+fn nextest_finds_and_runs_the_harness() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let has = Command::new(&cargo).args(["nextest", "--version"]).output().is_ok_and(|o| o.status.success());
+    if !has {
+        assert!(std::env::var_os("ROADWORTHY_REQUIRE_REAL").is_none(), "cargo-nextest is not installed");
+        eprintln!("SKIPPED: cargo-nextest is not installed");
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The harness finds its project from the folder cargo runs it for, so the journal is this project's own.
+    let nextest = |args: &[&str]| {
+        let mut command = Command::new(&cargo);
+        for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("NEXTEST") || n.starts_with("CARGO_") || n.starts_with("ROADWORTHY_")) {
+            command.env_remove(name);
+        }
+        command.current_dir(root).args(["nextest"]).args(args).args(["--test", "scenarios", "--color", "never"]).output().unwrap()
+    };
+    let listed = text(&nextest(&["list"]).stdout);
+    assert!(listed.contains("greeting::greets politely") && listed.contains("tickets::classifies feedback"), "{listed}");
+    let before: Vec<PathBuf> = journals(root);
+    let ran = nextest(&["run"]);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let new: Vec<PathBuf> = journals(root).into_iter().filter(|j| !before.contains(j) && j.to_string_lossy().matches('-').count() >= 4).collect();
+    let shared: Vec<_> = new.iter().map(|j| roadworthy::journal::read(j).unwrap()).filter(|r| r.judged().count() == 10).collect();
+    assert_eq!(shared.len(), 1, "one record for all processes: {new:?}");
+}
+
+fn journals(root: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(root.join("runs")).map_or(Vec::new(), |entries| entries.flatten().map(|e| e.path()).collect())
+}
