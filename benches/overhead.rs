@@ -40,7 +40,10 @@ fn instant_server() -> String {
     }
     body.push_str("data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
     body.push_str("data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":6}}\n\ndata: [DONE]\n\n");
-    let response = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let response = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let response = response.clone();
@@ -65,7 +68,8 @@ fn serve(mut stream: TcpStream, response: &[u8]) {
             }
         };
         let text = String::from_utf8_lossy(&buffer[..head]).to_lowercase();
-        let length: usize = text.split("content-length: ").nth(1).and_then(|t| t.lines().next()).and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+        let length: usize =
+            text.split("content-length: ").nth(1).and_then(|t| t.lines().next()).and_then(|t| t.trim().parse().ok()).unwrap_or(0);
         while buffer.len() < head + length {
             match stream.read(&mut chunk) {
                 Ok(n) if n > 0 => buffer.extend_from_slice(&chunk[..n]),
@@ -130,7 +134,13 @@ fn timed(command: &mut Command) -> (Duration, String, f64) {
     let watch = std::thread::spawn(move || {
         let mut peak: f64 = 0.0;
         while let Ok(text) = std::fs::read_to_string(&status) {
-            let Some(kib) = text.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()) else { break };
+            let Some(kib) = text
+                .lines()
+                .find_map(|l| l.strip_prefix("VmHWM:"))
+                .and_then(|l| l.trim().trim_end_matches(" kB").trim().parse::<f64>().ok())
+            else {
+                break;
+            };
             peak = peak.max(kib / 1024.0);
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -156,19 +166,31 @@ fn overhead(dir: &Path, address: &str, n: usize) {
     let me = std::env::current_exe().unwrap();
     let mut rows = Vec::new();
     for _ in 0..5 {
-        let (plain, median, _) = timed(Command::new(&me).args(["--plain-loop", &format!("http://{address}/v1/chat/completions"), &n.to_string()]));
+        let (plain, median, _) =
+            timed(Command::new(&me).args(["--plain-loop", &format!("http://{address}/v1/chat/completions"), &n.to_string()]));
         let out = dir.join("runs");
         let _ = std::fs::remove_dir_all(&out);
         let (tool, _, memory) = timed(
             Command::new(BIN)
                 .current_dir(dir)
-                .args(["run", "many.yaml", "--model", "m", "--base-url", &format!("http://{address}/v1"), "--concurrency", &AT_ONCE.to_string(), "--out"])
+                .args([
+                    "run",
+                    "many.yaml",
+                    "--model",
+                    "m",
+                    "--base-url",
+                    &format!("http://{address}/v1"),
+                    "--concurrency",
+                    &AT_ONCE.to_string(),
+                    "--out",
+                ])
                 .arg(&out),
         );
         let journal = std::fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
         let record = roadworthy::journal::read(&journal).unwrap();
         assert_eq!(record.count(roadworthy::record::Verdict::Pass), n);
-        let mut latencies: Vec<f64> = record.cases.iter().flat_map(|c| c.exchanges()).map(|e| e.timing.e2e.unwrap().as_secs_f64() * 1e3).collect();
+        let mut latencies: Vec<f64> =
+            record.cases.iter().flat_map(|c| c.exchanges()).map(|e| e.timing.e2e.unwrap().as_secs_f64() * 1e3).collect();
         assert_eq!(latencies.len(), n);
         latencies.sort_by(f64::total_cmp);
         rows.push((tool.as_secs_f64() * 1e3, plain.as_secs_f64() * 1e3, memory, latencies[n / 2], median.trim().parse::<f64>().unwrap()));
@@ -176,13 +198,21 @@ fn overhead(dir: &Path, address: &str, n: usize) {
     rows.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
     println!("{n} cases, {AT_ONCE} at once (five runs, best ratio first; allowed: 2 × the plain loop + 100 ms):");
     for (tool, plain, memory, ours, theirs) in rows {
-        println!("  tool {tool:.0} ms, plain loop {plain:.0} ms: {:.2} ×, allowed {:.0} ms; {memory:.0} MiB; median e2e {ours:.2} ms beside {theirs:.2} ms: {:+.0} %", tool / plain, plain * 2.0 + 100.0, (ours / theirs - 1.0) * 100.0);
+        println!(
+            "  tool {tool:.0} ms, plain loop {plain:.0} ms: {:.2} ×, allowed {:.0} ms; {memory:.0} MiB; median e2e {ours:.2} ms beside {theirs:.2} ms: {:+.0} %",
+            tool / plain,
+            plain * 2.0 + 100.0,
+            (ours / theirs - 1.0) * 100.0
+        );
     }
 }
 
 fn accuracy(dir: &Path) {
     let log = dir.join("written.jsonl");
-    let script = format!("simulated: a steady pace\nttft: 200ms\ntpot: 20ms\nlog: {}\nrules: [ {{ answer: one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen }} ]\n", log.display());
+    let script = format!(
+        "simulated: a steady pace\nttft: 200ms\ntpot: 20ms\nlog: {}\nrules: [ {{ answer: one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen }} ]\n",
+        log.display()
+    );
     std::fs::write(dir.join("pace.sim.yaml"), script).unwrap();
     let mut cases = String::from("scenario: pace\ncases:\n");
     for i in 0..256 {
@@ -195,7 +225,11 @@ fn accuracy(dir: &Path) {
     let url = line.trim().rsplit(' ').next().unwrap().to_owned();
     let json = dir.join("pace.json");
     // Spread starts: 64 streams that begin and end in lock-step would measure how fast two cores handle a burst of 64.
-    std::fs::write(dir.join("roadworthy.yaml"), "targets: { default: { base_url: http://replaced, limits: { concurrency: 64, rate: 125/s } } }\n").unwrap();
+    std::fs::write(
+        dir.join("roadworthy.yaml"),
+        "targets: { default: { base_url: http://replaced, limits: { concurrency: 64, rate: 125/s } } }\n",
+    )
+    .unwrap();
     timed(Command::new(BIN).current_dir(dir).args(["run", "pace.yaml", "--base-url", &url, "--json"]).arg(&json));
     std::fs::remove_file(dir.join("roadworthy.yaml")).unwrap();
     sim.kill().unwrap();
@@ -204,7 +238,12 @@ fn accuracy(dir: &Path) {
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
     let ours = |key: &str| -> Vec<f64> {
-        record["cases"].as_array().unwrap().iter().map(|c| c["attempts"][0]["trials"][0]["turns"][0]["exchange"]["timing"][key].as_f64().unwrap()).collect()
+        record["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["attempts"][0]["trials"][0]["turns"][0]["exchange"]["timing"][key].as_f64().unwrap())
+            .collect()
     };
     let mut written: std::collections::BTreeMap<u64, (f64, Vec<f64>)> = std::collections::BTreeMap::new();
     for line in std::fs::read_to_string(&log).unwrap().lines() {

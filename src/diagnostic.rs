@@ -73,7 +73,8 @@ impl Diagnostic {
             Some(source) => {
                 // Only the offending line is handed over: a renderer that walks a 100 000-character line for each of many errors is slow.
                 let (from, to) = line_around(&source.text, self.place.start);
-                let (line, start, end) = clip(&source.text[from..to], self.place.start - from, self.place.end.clamp(self.place.start, to) - from);
+                let (line, start, end) =
+                    clip(&source.text[from..to], self.place.start - from, self.place.end.clamp(self.place.start, to) - from);
                 let snippet = Snippet::source(line.as_str())
                     .line_start(self.place.line.max(1) as usize)
                     .path(source.name.as_str())

@@ -94,7 +94,12 @@ mod tests {
     fn a_cut_last_line_loses_only_itself() {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(dir.path(), "r", Redactor::new(["topsecret".to_owned()]), true).unwrap();
-        journal.write(&Event::RunStarted(RunHeader { format: FORMAT, run_id: "r".into(), version: "topsecret".into(), ..RunHeader::default() }));
+        journal.write(&Event::RunStarted(RunHeader {
+            format: FORMAT,
+            run_id: "r".into(),
+            version: "topsecret".into(),
+            ..RunHeader::default()
+        }));
         journal.write(&Event::CaseStarted { id: "a".into() });
         let text = std::fs::read_to_string(&journal.path).unwrap();
         assert!(!text.contains("topsecret"));

@@ -46,9 +46,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if text.parse::<f64>().is_ok() {
         return Err(format!("`{text}` has no unit; write `{text}ms` or `{text}s`"));
     }
-    let signed: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| format!("`{text}` is not a duration; write it like `800ms`, `1.5s` or `1h30m`"))?;
+    let signed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("`{text}` is not a duration; write it like `800ms`, `1.5s` or `1h30m`"))?;
     Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; a duration starts at zero"))
 }
 

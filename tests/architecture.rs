@@ -110,7 +110,15 @@ fn committed_schemas_are_fresh() {
 fn own_scenarios_satisfy_the_schemas() {
     use roadworthy::scenario::schema::{About, schema};
     for (about, files) in [
-        (About::Scenario, vec!["scenarios/greeting.yaml", "scenarios/tickets.yaml", "tests/real/scenarios/smollm2.yaml", "tests/spec/output/anchors.yaml"]),
+        (
+            About::Scenario,
+            vec![
+                "scenarios/greeting.yaml",
+                "scenarios/tickets.yaml",
+                "tests/real/scenarios/smollm2.yaml",
+                "tests/spec/output/anchors.yaml",
+            ],
+        ),
         (About::Config, vec!["roadworthy.yaml", "tests/spec/roadworthy.yaml", "tests/real/roadworthy.yaml"]),
         (About::Simulation, vec!["scenarios/demo.sim.yaml", "tests/spec/service.sim.yaml"]),
     ] {

@@ -34,7 +34,9 @@ impl Project {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
-        for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST") || n.ends_with("_PROXY") || n.ends_with("_proxy")) {
+        for (name, _) in std::env::vars()
+            .filter(|(n, _)| n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST") || n.ends_with("_PROXY") || n.ends_with("_proxy"))
+        {
             command.env_remove(name);
         }
         command.current_dir(self.dir.path()).args(args);
@@ -235,10 +237,18 @@ fn completions_and_options_the_service_does_not_know() {
             } else if body.is_empty() {
                 ("200 OK", "application/json", "{}".to_owned())
             } else {
-                ("200 OK", "text/event-stream", "data:{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi there\"},\"finish_reason\":\"stop\"}]}\r\n\r\n".to_owned())
+                (
+                    "200 OK",
+                    "text/event-stream",
+                    "data:{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi there\"},\"finish_reason\":\"stop\"}]}\r\n\r\n".to_owned(),
+                )
             };
             let mut stream = stream;
-            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}", answer.len());
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}",
+                answer.len()
+            );
         }
     });
     project.write("roadworthy.yaml", "targets: { default: { base_url: http://replaced, model: m } }\n");
@@ -250,7 +260,10 @@ fn completions_and_options_the_service_does_not_know() {
 fn keys_show_nowhere() {
     const KEY: &str = "sk-canary-9876543210";
     let project = Project::new(&cases(&[("one", "bad", "equals: good")]));
-    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml, api_key: \"${MY_SECRET_KEY}\", headers: { X-Auth-Token: \"${MY_SECRET_KEY}\" } } }\n");
+    project.write(
+        "roadworthy.yaml",
+        "targets: { default: { simulate: x.sim.yaml, api_key: \"${MY_SECRET_KEY}\", headers: { X-Auth-Token: \"${MY_SECRET_KEY}\" } } }\n",
+    );
     // The service gives the key back in its answer.
     project.write("x.sim.yaml", &format!("simulated: leaks\napi_key: {KEY}\nrules: [ {{ answer: your key is {KEY} }} ]\n"));
     let mut all = String::new();
@@ -282,8 +295,11 @@ fn init_writes_what_runs_and_keeps_what_is_there() {
 
 #[test]
 fn check_warns_of_what_is_unwise() {
-    let project = Project::new("scenario: a\ncases:\n  - name: fact\n    prompt: 北京到上海的距离\n    params: { temperature: 0.9 }\n    expect: [ numbers: 1213, latency: { ttfb: 1s } ]\n  - name: thin\n    prompt: hi\n    repeat: 10\n    pass_rate: 95%\n    expect: [ not_empty ]\n");
-    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\nenvironment: { gpu: L4 }\nproduction: { gpu: A100 }\n");
+    let project = Project::new(
+        "scenario: a\ncases:\n  - name: fact\n    prompt: 北京到上海的距离\n    params: { temperature: 0.9 }\n    expect: [ numbers: 1213, latency: { ttfb: 1s } ]\n  - name: thin\n    prompt: hi\n    repeat: 10\n    pass_rate: 95%\n    expect: [ not_empty ]\n",
+    );
+    project
+        .write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\nenvironment: { gpu: L4 }\nproduction: { gpu: A100 }\n");
     let output = project.run(&["check"]);
     assert_eq!(output.status.code(), Some(0));
     let shown = text(&output.stderr);
@@ -325,7 +341,9 @@ fn nextest_finds_and_runs_the_harness() {
     // The harness finds its project from the folder cargo runs it for, so the journal is this project's own.
     let nextest = |args: &[&str]| {
         let mut command = Command::new(&cargo);
-        for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("NEXTEST") || n.starts_with("CARGO_") || n.starts_with("ROADWORTHY_")) {
+        for (name, _) in
+            std::env::vars().filter(|(n, _)| n.starts_with("NEXTEST") || n.starts_with("CARGO_") || n.starts_with("ROADWORTHY_"))
+        {
             command.env_remove(name);
         }
         command.current_dir(root).args(["nextest"]).args(args).args(["--test", "scenarios", "--color", "never"]).output().unwrap()
@@ -335,7 +353,8 @@ fn nextest_finds_and_runs_the_harness() {
     let before: Vec<PathBuf> = journals(root);
     let ran = nextest(&["run"]);
     assert!(ran.status.success(), "{}", text(&ran.stderr));
-    let new: Vec<PathBuf> = journals(root).into_iter().filter(|j| !before.contains(j) && j.to_string_lossy().matches('-').count() >= 4).collect();
+    let new: Vec<PathBuf> =
+        journals(root).into_iter().filter(|j| !before.contains(j) && j.to_string_lossy().matches('-').count() >= 4).collect();
     let shared: Vec<_> = new.iter().map(|j| roadworthy::journal::read(j).unwrap()).filter(|r| r.judged().count() == 10).collect();
     assert_eq!(shared.len(), 1, "one record for all processes: {new:?}");
 }

@@ -63,7 +63,8 @@ fn every_split_of_every_sample_decodes_alike() {
 
 #[test]
 fn samples_fold_to_what_the_server_said() {
-    let by_name: std::collections::BTreeMap<String, Exchange> = samples().into_iter().map(|(name, body)| (name, fold(&decode(&[&body])))).collect();
+    let by_name: std::collections::BTreeMap<String, Exchange> =
+        samples().into_iter().map(|(name, body)| (name, fold(&decode(&[&body])))).collect();
     let whole = &by_name["chat_stream_usage"];
     assert_eq!((whole.failure.clone(), whole.finish_reason.is_some()), (None, true));
     assert_eq!(whole.usage.unwrap().completion_tokens, whole.timing.token_events);

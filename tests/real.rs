@@ -35,7 +35,8 @@ fn a_real_model_gets_the_documented_verdicts() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real");
     let mut server = Server(Command::new(python).arg(dir.join("serve.py")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let lines = std::io::BufReader::new(server.0.stdout.take().unwrap()).lines();
-    let url = lines.map_while(Result::ok).find_map(|l| l.strip_prefix("listening on ").map(str::to_owned)).expect("the server tells its address");
+    let url =
+        lines.map_while(Result::ok).find_map(|l| l.strip_prefix("listening on ").map(str::to_owned)).expect("the server tells its address");
 
     let temp = tempfile::tempdir().unwrap();
     let json = temp.path().join("record.json");
@@ -50,7 +51,12 @@ fn a_real_model_gets_the_documented_verdicts() {
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{shown}");
     let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
-    let seen: Vec<String> = record["cases"].as_array().unwrap().iter().map(|c| format!("{} {}", c["verdict"].as_str().unwrap(), c["id"].as_str().unwrap())).collect();
+    let seen: Vec<String> = record["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| format!("{} {}", c["verdict"].as_str().unwrap(), c["id"].as_str().unwrap()))
+        .collect();
     let documented = std::fs::read_to_string(dir.join("verdicts.txt")).unwrap();
     let mut expected: Vec<String> = documented
         .lines()

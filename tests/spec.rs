@@ -30,7 +30,9 @@ fn example(root: &Path, file: &Path) -> Result<(), String> {
     let head = String::from_utf8_lossy(&std::fs::read(file).map_err(|e| e.to_string())?).lines().next().unwrap_or_default().to_owned();
     let extra: Vec<&str> = head.strip_prefix("# args: ").map(|a| a.split_whitespace().collect()).unwrap_or_default();
     let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
-    for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST_") || n.ends_with("_PROXY") || n.ends_with("_proxy") || n == "CI_COMMIT_SHA") {
+    for (name, _) in std::env::vars().filter(|(n, _)| {
+        n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST_") || n.ends_with("_PROXY") || n.ends_with("_proxy") || n == "CI_COMMIT_SHA"
+    }) {
         command.env_remove(name);
     }
     let output = command
@@ -45,7 +47,8 @@ fn example(root: &Path, file: &Path) -> Result<(), String> {
         .output()
         .map_err(|e| e.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let seen = format!("exit: {}\n--- stdout\n{}--- stderr\n{}", output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr));
+    let seen =
+        format!("exit: {}\n--- stdout\n{}--- stderr\n{}", output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr));
     let seen = steady(&seen, temp.path());
     let mut differences = compare(&file.with_extension("out"), Some(&seen))?;
     let xml = std::fs::read_to_string(&junit).ok().map(|xml| steady(&xml, temp.path()));

@@ -33,9 +33,7 @@ pub enum Command {
     /// Print the merged configuration and where each value comes from
     Config(ProjectArgs),
     /// Print shell completions
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Print the manual page
     #[command(hide = true)]
     Man,

@@ -27,7 +27,11 @@ pub fn main(args: &ProjectArgs) -> Exit {
         }
         Ok((files, cases, warnings)) => {
             output::diagnostics(&warnings, color);
-            output::data(&format!("{files} file{}, {cases} case{}: no mistakes\n", if files == 1 { "" } else { "s" }, if cases == 1 { "" } else { "s" }));
+            output::data(&format!(
+                "{files} file{}, {cases} case{}: no mistakes\n",
+                if files == 1 { "" } else { "s" },
+                if cases == 1 { "" } else { "s" }
+            ));
             Exit::Pass
         }
     }

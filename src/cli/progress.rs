@@ -16,7 +16,11 @@ impl Progress {
     pub fn start(cases: usize) -> Progress {
         let watched = std::io::stderr().is_terminal() && std::io::stdout().is_terminal() && std::env::var_os("CI").is_none();
         if !watched || cases < 2 {
-            return Progress { bar: ProgressBar::hidden(), #[cfg(unix)] pipe: None };
+            return Progress {
+                bar: ProgressBar::hidden(),
+                #[cfg(unix)]
+                pipe: None,
+            };
         }
         let bar = ProgressBar::with_draw_target(Some(cases as u64), ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}") {

@@ -55,7 +55,12 @@ pub fn open(common: &CommonArgs, from: &Path) -> Result<Project, Vec<Diagnostic>
         None => None,
     };
     let mut overrides: Vec<Override> = Vec::new();
-    for (variable, key) in [("ROADWORTHY_BASE_URL", ".base_url"), ("ROADWORTHY_MODEL", ".model"), ("ROADWORTHY_API_KEY", ".api_key"), ("ROADWORTHY_CONCURRENCY", ".limits.concurrency")] {
+    for (variable, key) in [
+        ("ROADWORTHY_BASE_URL", ".base_url"),
+        ("ROADWORTHY_MODEL", ".model"),
+        ("ROADWORTHY_API_KEY", ".api_key"),
+        ("ROADWORTHY_CONCURRENCY", ".limits.concurrency"),
+    ] {
         if let Some(value) = std::env::var(variable).ok().filter(|v| !v.is_empty()) {
             overrides.push((key, json!(value), Origin::Environment(variable)));
         }
@@ -70,7 +75,8 @@ pub fn open(common: &CommonArgs, from: &Path) -> Result<Project, Vec<Diagnostic>
         overrides.push((".limits.concurrency", json!(n), Origin::Flag("--concurrency")));
     }
     let target = common.target.clone().unwrap_or_else(|| "default".into());
-    let settings = crate::options::settings(source.as_ref(), common.profile.as_deref(), &target, overrides, &|name| std::env::var(name).ok())?;
+    let settings =
+        crate::options::settings(source.as_ref(), common.profile.as_deref(), &target, overrides, &|name| std::env::var(name).ok())?;
     let options = settings.options()?;
     Ok(Project { root, settings, options, target })
 }
@@ -109,7 +115,10 @@ impl Project {
             }
             if !self.options.targets.contains_key(&case.target) {
                 let known: Vec<&str> = self.options.targets.keys().map(String::as_str).collect();
-                found.push(Diagnostic::error("unknown-target", format!("{}:{}: there is no target `{}`", case.file, case.line, case.target)).hint(format!("targets of roadworthy.yaml: {}", known.join(", "))));
+                found.push(
+                    Diagnostic::error("unknown-target", format!("{}:{}: there is no target `{}`", case.file, case.line, case.target))
+                        .hint(format!("targets of roadworthy.yaml: {}", known.join(", "))),
+                );
             }
         }
         if found.is_empty() { Ok(planned) } else { Err(found) }
@@ -118,7 +127,11 @@ impl Project {
     /// The files under the given paths, or under `scenarios`; simulated services and excluded paths left out. Sorted.
     fn files(&self, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
         let told = !paths.is_empty();
-        let starts: Vec<PathBuf> = if told { paths.iter().map(|p| absolute(p)).collect() } else { self.options.scenarios.iter().map(|p| self.root.join(p)).collect() };
+        let starts: Vec<PathBuf> = if told {
+            paths.iter().map(|p| absolute(p)).collect()
+        } else {
+            self.options.scenarios.iter().map(|p| self.root.join(p)).collect()
+        };
         let excluded: Vec<PathBuf> = self.options.exclude.iter().map(|p| self.root.join(p)).collect();
         let mut files = Vec::new();
         let mut found = Vec::new();
@@ -163,7 +176,12 @@ fn walk(dir: &Path, excluded: &[PathBuf], files: &mut Vec<PathBuf>, depth: usize
             walk(&path, excluded, files, depth + 1);
         } else if (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.ends_with(".sim.yaml") && name != "roadworthy.yaml" {
             // Data sets may be YAML, too; only what looks like a scenario is one. A broken file still counts, so that it is told.
-            let is_data = std::fs::read_to_string(&path).is_ok_and(|text| text.trim_start_matches('\u{feff}').lines().find(|l| !l.trim().is_empty() && !l.starts_with('#')).is_some_and(|l| l.starts_with('-') && !l.starts_with("---")));
+            let is_data = std::fs::read_to_string(&path).is_ok_and(|text| {
+                text.trim_start_matches('\u{feff}')
+                    .lines()
+                    .find(|l| !l.trim().is_empty() && !l.starts_with('#'))
+                    .is_some_and(|l| l.starts_with('-') && !l.starts_with("---"))
+            });
             if !is_data {
                 files.push(path);
             }

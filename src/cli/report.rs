@@ -58,7 +58,10 @@ pub fn replay(args: &ReplayArgs) -> Exit {
         }
     };
     let by_id: HashMap<&str, _> = old.cases.iter().map(|c| (c.id.as_str(), c)).collect();
-    let cases = planned.iter().map(|case| crate::run::replay(case, by_id.get(case.id.as_str()).copied(), &project.options.targets[&case.target])).collect();
+    let cases = planned
+        .iter()
+        .map(|case| crate::run::replay(case, by_id.get(case.id.as_str()).copied(), &project.options.targets[&case.target]))
+        .collect();
     let took = old.end.as_ref().map(|e| e.took).unwrap_or_default();
     let record = RunRecord { header: old.header.clone(), cases, end: Some(RunEnd { took, filtered_out: 0, stopped: None }) };
     talk(&format!("replayed {} with today's expectations; nothing was sent", args.run.display()));

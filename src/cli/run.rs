@@ -60,7 +60,8 @@ fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
     let ids = match args.failed {
         false => None,
         true => {
-            let path = crate::journal::newest(&runs).ok_or_else(|| vec![Diagnostic::error("no-run", format!("--failed needs a run in {}", runs.display()))])?;
+            let path = crate::journal::newest(&runs)
+                .ok_or_else(|| vec![Diagnostic::error("no-run", format!("--failed needs a run in {}", runs.display()))])?;
             let last = crate::journal::read(&path).map_err(|why| vec![Diagnostic::error("bad-record", why)])?;
             Some(last.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).map(|c| c.id.clone()).collect())
         }
@@ -89,7 +90,9 @@ fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
         labels.insert("commit".to_owned(), commit);
     }
     for label in &args.label {
-        let (key, value) = label.split_once('=').ok_or_else(|| vec![Diagnostic::error("bad-label", format!("`--label {label}` has no `=`")).hint("write it like --label image=sha256:…")])?;
+        let (key, value) = label.split_once('=').ok_or_else(|| {
+            vec![Diagnostic::error("bad-label", format!("`--label {label}` has no `=`")).hint("write it like --label image=sha256:…")]
+        })?;
         labels.insert(key.to_owned(), value.to_owned());
     }
     Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels })
@@ -101,7 +104,8 @@ fn scripts(project: &Project, cases: &[Planned]) -> Result<BTreeMap<String, sim:
     let names: BTreeSet<&str> = cases.iter().map(|c| c.target.as_str()).collect();
     for name in names {
         let Some(Address::Simulate(file)) = project.options.targets.get(name).map(|t| &t.address) else { continue };
-        let text = std::fs::read_to_string(project.root.join(file)).map_err(|e| vec![Diagnostic::error("unreadable", format!("{file} of target `{name}` cannot be read: {e}"))])?;
+        let text = std::fs::read_to_string(project.root.join(file))
+            .map_err(|e| vec![Diagnostic::error("unreadable", format!("{file} of target `{name}` cannot be read: {e}"))])?;
         scripts.insert(name.to_owned(), sim::parse(&Arc::new(Source { name: file.clone(), text }))?);
     }
     Ok(scripts)
@@ -138,7 +142,15 @@ fn line(id: &str) -> String {
 
 fn libtest_arguments(args: &RunArgs, common: &CommonArgs, color: bool) -> Arguments {
     let mut line = vec!["roadworthy".to_owned()];
-    line.push(format!("--color={}", match common.color { Color::Always => "always", Color::Never => "never", Color::Auto if color => "always", Color::Auto => "never" }));
+    line.push(format!(
+        "--color={}",
+        match common.color {
+            Color::Always => "always",
+            Color::Never => "never",
+            Color::Auto if color => "always",
+            Color::Auto => "never",
+        }
+    ));
     match args.format {
         Format::Pretty => {}
         Format::Terse => line.push("--format=terse".into()),
@@ -169,7 +181,10 @@ fn dry_run(prepared: &Prepared) -> String {
         }
     }
     let worst: u64 = prepared.cases.iter().map(Planned::max_requests).sum();
-    out.push_str(&format!("{} cases, {requests} requests ({worst} if every retry is needed), about {tokens} tokens at most; nothing was sent\n", prepared.cases.len()));
+    out.push_str(&format!(
+        "{} cases, {requests} requests ({worst} if every retry is needed), about {tokens} tokens at most; nothing was sent\n",
+        prepared.cases.len()
+    ));
     out
 }
 
@@ -215,7 +230,8 @@ fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtime) -> Resul
             Address::Url(url) => url.clone(),
             Address::Simulate(file) => {
                 let script = prepared.scripts.remove(&name).ok_or_else(|| format!("{file} was not read"))?;
-                let running = runtime.block_on(sim::start(script, 0)).map_err(|e| format!("the simulated service {file} cannot start: {e}"))?;
+                let running =
+                    runtime.block_on(sim::start(script, 0)).map_err(|e| format!("the simulated service {file} cannot start: {e}"))?;
                 let url = running.base_url.clone();
                 simulated.push(running);
                 url
@@ -352,7 +368,11 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         engine: engine.clone(),
         journal,
         events,
-        reports: if under_nextest { Reports::default() } else { Reports::of(&prepared.project.options, &prepared.project.root, args.junit.as_ref(), args.json.as_ref()) },
+        reports: if under_nextest {
+            Reports::default()
+        } else {
+            Reports::of(&prepared.project.options, &prepared.project.root, args.junit.as_ref(), args.json.as_ref())
+        },
         policy: prepared.policy,
         filtered_out: prepared.filtered_out as u64,
         redactor: redactor.clone(),
@@ -362,7 +382,14 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     });
     runtime.spawn(end_on_signal(finish.clone()));
 
-    let shared = Shared { engine, policy: prepared.policy, redactor, fail_fast: args.fail_fast, progress: progress.clone(), runtime: runtime.handle().clone() };
+    let shared = Shared {
+        engine,
+        policy: prepared.policy,
+        redactor,
+        fail_fast: args.fail_fast,
+        progress: progress.clone(),
+        runtime: runtime.handle().clone(),
+    };
     let shared = Arc::new(shared);
     let trials: Vec<Trial> = std::mem::take(&mut prepared.cases)
         .into_iter()
@@ -383,8 +410,10 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     drop(simulated);
     runtime.shutdown_background();
     // A signal got in first and ends the process itself.
-    exit.unwrap_or_else(|| loop {
-        std::thread::park();
+    exit.unwrap_or_else(|| {
+        loop {
+            std::thread::park();
+        }
     })
 }
 

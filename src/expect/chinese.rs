@@ -84,7 +84,9 @@ pub fn numeral(text: &str) -> Option<f64> {
         }
         let tail = match last {
             // 三千五 means 3500 and 一万二 12 000, while 三千零五 means 3005.
-            Some(d) if last_unit >= 100 && chars.len() >= 2 && chars[chars.len() - 2] != '零' && chars[chars.len() - 2] != '〇' => d * (last_unit / 10),
+            Some(d) if last_unit >= 100 && chars.len() >= 2 && chars[chars.len() - 2] != '零' && chars[chars.len() - 2] != '〇' => {
+                d * (last_unit / 10)
+            }
             Some(d) => d,
             None => 0,
         };
@@ -109,8 +111,19 @@ mod tests {
     #[test]
     fn numerals_are_read_as_people_say_them() {
         let cases = [
-            ("一千二百一十三", 1213.0), ("两万零五", 20005.0), ("二〇二六", 2026.0), ("十", 10.0), ("十二", 12.0), ("三千五", 3500.0),
-            ("一万二", 12000.0), ("三千零五", 3005.0), ("一亿两千万", 120_000_000.0), ("三点一四", 3.14), ("零", 0.0), ("壹佰贰拾", 120.0), ("三万亿", 3e12),
+            ("一千二百一十三", 1213.0),
+            ("两万零五", 20005.0),
+            ("二〇二六", 2026.0),
+            ("十", 10.0),
+            ("十二", 12.0),
+            ("三千五", 3500.0),
+            ("一万二", 12000.0),
+            ("三千零五", 3005.0),
+            ("一亿两千万", 120_000_000.0),
+            ("三点一四", 3.14),
+            ("零", 0.0),
+            ("壹佰贰拾", 120.0),
+            ("三万亿", 3e12),
         ];
         for (text, value) in cases {
             assert!((numeral(text).unwrap() - value).abs() < 1e-9, "{text}: {:?}", numeral(text));

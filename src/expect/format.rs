@@ -17,7 +17,9 @@ pub(super) fn judge(text: &str, name: &str, items: Option<Range>) -> Said {
     };
     match (found, items) {
         (Err(why), _) => Said::when(false, Topic::Schema, format!("answer is not {}: {why}", article(name))),
-        (Ok(n), Some(range)) => Said::when(range.holds(n as f64), Topic::Schema, format!("{} with {n} items, expected {range}", article(name))),
+        (Ok(n), Some(range)) => {
+            Said::when(range.holds(n as f64), Topic::Schema, format!("{} with {n} items, expected {range}", article(name)))
+        }
         (Ok(_), None) => Said::when(true, Topic::Schema, format!("answer is {}", article(name))),
     }
 }
@@ -40,7 +42,8 @@ fn json(text: &str) -> Result<usize, String> {
 }
 
 fn yaml(text: &str) -> Result<usize, String> {
-    let value: serde_json::Value = serde_saphyr::from_str(super::json::unfence(text).0).map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())?;
+    let value: serde_json::Value =
+        serde_saphyr::from_str(super::json::unfence(text).0).map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())?;
     // Any sentence is a YAML scalar; that is not what anybody means.
     value.as_array().map(Vec::len).or_else(|| value.as_object().map(serde_json::Map::len)).ok_or_else(|| "it is plain text".to_owned())
 }
@@ -102,7 +105,8 @@ fn code(text: &str) -> Result<usize, String> {
 }
 
 fn list(text: &str) -> Result<usize, String> {
-    let item = regex::Regex::new(r"^\s*(?:[-*+•·]\s+|[（(]?(?:\d{1,3}|[一二三四五六七八九十]{1,3})[.、)）．:：]\s*)\S").expect("a constant pattern");
+    let item = regex::Regex::new(r"^\s*(?:[-*+•·]\s+|[（(]?(?:\d{1,3}|[一二三四五六七八九十]{1,3})[.、)）．:：]\s*)\S")
+        .expect("a constant pattern");
     match text.lines().filter(|l| item.is_match(l)).count() {
         0 => Err("no line starts with a bullet or a number".into()),
         n => Ok(n),

@@ -99,7 +99,11 @@ pub(super) fn schema(text: &str, schema: &jsonschema::Validator) -> Said {
     let value: Value = match serde_json::from_str(text.trim()) {
         Ok(value) => value,
         Err(e) => {
-            let hint = if unfence(text).1 { " (it stands in a Markdown fence; ask for bare JSON, or use `json`, which accepts a fence)" } else { "" };
+            let hint = if unfence(text).1 {
+                " (it stands in a Markdown fence; ask for bare JSON, or use `json`, which accepts a fence)"
+            } else {
+                ""
+            };
             return Said::when(false, Topic::Schema, format!("answer is not JSON: {e}{hint}"));
         }
     };
@@ -209,7 +213,12 @@ fn value_check(value: &Value, check: &JsonCheck) -> Result<(), Box<Said>> {
             None => return fail("expected an array".into()),
         }
     }
-    let wants_text = check.length.is_some() || check.contains.is_some() || check.matches.is_some() || check.starts_with.is_some() || check.ends_with.is_some() || check.language.is_some();
+    let wants_text = check.length.is_some()
+        || check.contains.is_some()
+        || check.matches.is_some()
+        || check.starts_with.is_some()
+        || check.ends_with.is_some()
+        || check.language.is_some();
     if !wants_text {
         return Ok(());
     }

@@ -59,9 +59,10 @@ pub(super) fn judge(text: &str, code: &str, min: f64) -> Said {
     let allow: Vec<whatlang::Lang> = ["en", "fr", "de", "es", "pt", "it", "vi"].iter().filter_map(|c| latin(c)).collect();
     let latin_text: String = text.chars().filter(|c| !is_han(*c)).collect();
     match whatlang::Detector::with_allowlist(allow).detect(&latin_text) {
-        Some(info) if info.is_reliable() && latin_text.split_whitespace().count() >= 5 => {
-            Said::content(info.lang() == lang, format!("the answer reads as {} ({:.0} % sure), expected {code}", info.lang().eng_name(), info.confidence() * 100.0))
-        }
+        Some(info) if info.is_reliable() && latin_text.split_whitespace().count() >= 5 => Said::content(
+            info.lang() == lang,
+            format!("the answer reads as {} ({:.0} % sure), expected {code}", info.lang().eng_name(), info.confidence() * 100.0),
+        ),
         // English short answers are the common case: frequent words settle it without a guess.
         _ if code == "en" && common_english(&latin_text) => Said::content(true, "the answer uses common English words"),
         _ => Said::unsure(Topic::Content, format!("the answer is too short to tell {code} from other Latin languages")),
@@ -81,7 +82,10 @@ fn weigh(text: &str, code: &str) -> (usize, usize) {
 }
 
 fn common_english(text: &str) -> bool {
-    const COMMON: &[&str] = &["the", "is", "are", "you", "i", "hello", "yes", "no", "and", "of", "to", "it", "this", "that", "what", "please", "thanks", "sorry", "how"];
+    const COMMON: &[&str] = &[
+        "the", "is", "are", "you", "i", "hello", "yes", "no", "and", "of", "to", "it", "this", "that", "what", "please", "thanks", "sorry",
+        "how",
+    ];
     text.split(|c: char| !c.is_alphanumeric()).any(|w| COMMON.contains(&w.to_lowercase().as_str()))
 }
 

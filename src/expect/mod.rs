@@ -60,34 +60,79 @@ pub enum Pattern {
 #[derive(Debug, Clone)]
 pub enum Check {
     NotEmpty,
-    Equals { text: String, case_sensitive: bool },
+    Equals {
+        text: String,
+        case_sensitive: bool,
+    },
     Contains(Search),
-    Matches { pattern: Pattern, count: Option<Range> },
-    StartsWith { any: Vec<String>, case_sensitive: bool },
-    EndsWith { any: Vec<String>, case_sensitive: bool },
-    Length { range: Range, unit: Unit },
-    Language { code: String, min: f64 },
-    Format { name: String, items: Option<Range> },
-    Keeps { all: Option<Vec<String>>, matching: Option<regex::Regex> },
+    Matches {
+        pattern: Pattern,
+        count: Option<Range>,
+    },
+    StartsWith {
+        any: Vec<String>,
+        case_sensitive: bool,
+    },
+    EndsWith {
+        any: Vec<String>,
+        case_sensitive: bool,
+    },
+    Length {
+        range: Range,
+        unit: Unit,
+    },
+    Language {
+        code: String,
+        min: f64,
+    },
+    Format {
+        name: String,
+        items: Option<Range>,
+    },
+    Keeps {
+        all: Option<Vec<String>>,
+        matching: Option<regex::Regex>,
+    },
     Numbers(NumberCheck),
-    Facts { all: Vec<Vec<String>>, min: f64 },
-    Refuses { also: Vec<String> },
-    AsksBack { also: Vec<String> },
+    Facts {
+        all: Vec<Vec<String>>,
+        min: f64,
+    },
+    Refuses {
+        also: Vec<String>,
+    },
+    AsksBack {
+        also: Vec<String>,
+    },
     Readable,
-    NoRepetition { max: u64 },
-    NoSecrets { allow: Vec<regex::Regex> },
+    NoRepetition {
+        max: u64,
+    },
+    NoSecrets {
+        allow: Vec<regex::Regex>,
+    },
     JsonSchema(Arc<jsonschema::Validator>),
     Json(Vec<(JsonPath, JsonCheck)>),
-    ToolCall { name: Option<String>, arguments: Option<serde_json::Value>, schema: Option<Arc<jsonschema::Validator>>, count: Option<Range> },
+    ToolCall {
+        name: Option<String>,
+        arguments: Option<serde_json::Value>,
+        schema: Option<Arc<jsonschema::Validator>>,
+        count: Option<Range>,
+    },
     FinishReason(Vec<String>),
-    Logprob { mean: Option<f64>, min: Option<f64> },
+    Logprob {
+        mean: Option<f64>,
+        min: Option<f64>,
+    },
     Status(Vec<u16>),
     Error(ErrorShape),
     ServiceAlive,
     Header(Vec<(String, HeaderCheck)>),
     Latency(Vec<(LatencyMetric, Duration)>),
     Tokens(Vec<(TokenCount, Range)>),
-    Cost { max: f64 },
+    Cost {
+        max: f64,
+    },
     Not(Box<Expectation>),
     All(Vec<Expectation>),
     Any(Vec<Expectation>),
@@ -214,7 +259,10 @@ fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said
             return service::tool_call(exchange, name.as_deref(), arguments.as_ref(), schema.as_deref(), *count);
         }
         Check::NotEmpty if expectation.of == Of::Answer => {
-            return Said::content(!exchange.is_empty(), if exchange.is_empty() { "the answer is empty" } else { "the answer is not empty" });
+            return Said::content(
+                !exchange.is_empty(),
+                if exchange.is_empty() { "the answer is empty" } else { "the answer is not empty" },
+            );
         }
         _ => {}
     }
@@ -294,7 +342,8 @@ pub fn judge_all(expectations: &[Expectation], context: &Context, allow_empty: b
         broken = true;
     }
     for expectation in expectations {
-        let about_service = mentions(expectation, &|c| matches!(c, Check::Status(_) | Check::Error(_) | Check::ServiceAlive | Check::Header(_)));
+        let about_service =
+            mentions(expectation, &|c| matches!(c, Check::Status(_) | Check::Error(_) | Check::ServiceAlive | Check::Header(_)));
         if !broken || about_service {
             findings.push(judge(expectation, context));
         }

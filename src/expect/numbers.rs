@@ -60,7 +60,10 @@ fn arabic(chars: &[char], i: &mut usize) -> Option<f64> {
     while let Some(&c) = chars.get(*i) {
         let next_is_digit = chars.get(*i + 1).is_some_and(char::is_ascii_digit);
         // A comma separates thousands only where exactly three digits follow.
-        let thousands = c == ',' && !dot && (1..=3).all(|k| chars.get(*i + k).is_some_and(char::is_ascii_digit)) && !chars.get(*i + 4).is_some_and(char::is_ascii_digit);
+        let thousands = c == ','
+            && !dot
+            && (1..=3).all(|k| chars.get(*i + k).is_some_and(char::is_ascii_digit))
+            && !chars.get(*i + 4).is_some_and(char::is_ascii_digit);
         if c.is_ascii_digit() {
             digits.push(c);
         } else if c == '.' && !dot && next_is_digit {
@@ -83,7 +86,11 @@ pub(super) fn judge(text: &str, check: &NumberCheck) -> Said {
     let missing: Vec<f64> = check.all.iter().filter(|w| !near(w)).copied().collect();
     let met = missing.is_empty() && (check.any.is_empty() || check.any.iter().any(near));
     let wanted: Vec<String> = check.any.iter().chain(&check.all).map(f64::to_string).collect();
-    let seen = if found.is_empty() { "none".to_owned() } else { found.iter().take(12).map(|f| f.value.to_string()).collect::<Vec<_>>().join(", ") };
+    let seen = if found.is_empty() {
+        "none".to_owned()
+    } else {
+        found.iter().take(12).map(|f| f.value.to_string()).collect::<Vec<_>>().join(", ")
+    };
     let mut asked = wanted.join(if check.all.is_empty() { " or " } else { " and " });
     if check.tolerance > 0.0 {
         asked.push_str(&format!(" ± {:.0} %", check.tolerance * 100.0));

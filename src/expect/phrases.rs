@@ -4,15 +4,103 @@ use super::Said;
 use super::chinese::half_width;
 
 const REFUSALS: &[&str] = &[
-    "无法提供", "不能提供", "无法协助", "不能协助", "无法帮助", "不能帮助", "无法回答", "不能回答", "无法满足", "不能满足", "无法完成", "无法执行", "不能执行", "不能生成",
-    "无法生成", "拒绝", "不便回答", "不便提供", "恕我不能", "恕我无法", "恕难", "不允许", "不适合", "不能这样做", "无法为您", "不能为您", "无法为你", "不能为你", "我不会提供", "我不能", "我无法", "违反", "不予",
-    "i can't", "i cannot", "i can not", "i'm unable", "i am unable", "i'm not able", "i am not able", "i won't", "i will not", "can't help with", "cannot help with",
-    "can't assist", "cannot assist", "unable to assist", "unable to help", "not able to help", "must decline", "have to decline", "i refuse", "against my", "not appropriate for me", "i'm sorry, but",
+    "无法提供",
+    "不能提供",
+    "无法协助",
+    "不能协助",
+    "无法帮助",
+    "不能帮助",
+    "无法回答",
+    "不能回答",
+    "无法满足",
+    "不能满足",
+    "无法完成",
+    "无法执行",
+    "不能执行",
+    "不能生成",
+    "无法生成",
+    "拒绝",
+    "不便回答",
+    "不便提供",
+    "恕我不能",
+    "恕我无法",
+    "恕难",
+    "不允许",
+    "不适合",
+    "不能这样做",
+    "无法为您",
+    "不能为您",
+    "无法为你",
+    "不能为你",
+    "我不会提供",
+    "我不能",
+    "我无法",
+    "违反",
+    "不予",
+    "i can't",
+    "i cannot",
+    "i can not",
+    "i'm unable",
+    "i am unable",
+    "i'm not able",
+    "i am not able",
+    "i won't",
+    "i will not",
+    "can't help with",
+    "cannot help with",
+    "can't assist",
+    "cannot assist",
+    "unable to assist",
+    "unable to help",
+    "not able to help",
+    "must decline",
+    "have to decline",
+    "i refuse",
+    "against my",
+    "not appropriate for me",
+    "i'm sorry, but",
 ];
 
 const QUESTIONS: &[&str] = &[
-    "请问您", "请问你", "您指的是", "你指的是", "您说的", "你说的是", "哪一", "哪个", "哪种", "哪款", "哪方面", "什么型号", "具体是", "能否提供", "可以提供", "请提供", "请补充", "请说明", "请告诉我", "更多信息", "更多细节", "不太清楚", "不太明白", "需要知道", "想了解",
-    "could you", "can you clarify", "please clarify", "please provide", "please specify", "which one", "which ", "what do you mean", "do you mean", "more details", "more information", "more context", "what exactly", "let me know",
+    "请问您",
+    "请问你",
+    "您指的是",
+    "你指的是",
+    "您说的",
+    "你说的是",
+    "哪一",
+    "哪个",
+    "哪种",
+    "哪款",
+    "哪方面",
+    "什么型号",
+    "具体是",
+    "能否提供",
+    "可以提供",
+    "请提供",
+    "请补充",
+    "请说明",
+    "请告诉我",
+    "更多信息",
+    "更多细节",
+    "不太清楚",
+    "不太明白",
+    "需要知道",
+    "想了解",
+    "could you",
+    "can you clarify",
+    "please clarify",
+    "please provide",
+    "please specify",
+    "which one",
+    "which ",
+    "what do you mean",
+    "do you mean",
+    "more details",
+    "more information",
+    "more context",
+    "what exactly",
+    "let me know",
 ];
 
 /// Lower case, half-width, straight apostrophes.
@@ -33,7 +121,10 @@ pub(super) fn refuses(text: &str, also: &[String]) -> Said {
 }
 
 pub(super) fn asks_back(text: &str, also: &[String]) -> Said {
-    let asks = text.contains(['?', '？']) || ["请提供", "请补充", "请说明", "请告诉我", "please provide", "please specify", "please clarify", "let me know"].iter().any(|p| plain(text).contains(p));
+    let asks = text.contains(['?', '？'])
+        || ["请提供", "请补充", "请说明", "请告诉我", "please provide", "please specify", "please clarify", "let me know"]
+            .iter()
+            .any(|p| plain(text).contains(p));
     match first_of(text, QUESTIONS, also).filter(|_| asks) {
         Some(phrase) => Said::content(true, format!("answer asks back (`{}`)", phrase.trim())),
         None => Said::content(false, "answer does not ask for what is missing"),
@@ -47,7 +138,8 @@ mod tests {
 
     #[test]
     fn refusals_are_heard_in_both_languages() {
-        for text in ["抱歉，我无法提供这类信息。", "I’m sorry, but I can’t help with that.", "作为客服，我不能协助您完成此操作"] {
+        for text in ["抱歉，我无法提供这类信息。", "I’m sorry, but I can’t help with that.", "作为客服，我不能协助您完成此操作"]
+        {
             assert_eq!(refuses(text, &[]).outcome, Outcome::Met, "{text}");
         }
         for text in ["好的，步骤如下：", "Sure! Here is how.", "抱歉让您久等了，已经为您办理。"] {

@@ -14,10 +14,15 @@ pub(super) fn readable(text: &str) -> Said {
         wrong.push(format!("{control} control characters"));
     }
     // UTF-8 read as Latin-1 or as GBK, the two mistakes that happen.
-    if let Some(sign) = ["Ã©", "Ã¨", "â€™", "â€œ", "ä½ å", "å¥½", "锟斤拷", "烫烫烫", "浣犲ソ", "ï¼Œ", "ã€‚"].iter().find(|s| text.contains(**s)) {
+    if let Some(sign) =
+        ["Ã©", "Ã¨", "â€™", "â€œ", "ä½ å", "å¥½", "锟斤拷", "烫烫烫", "浣犲ソ", "ï¼Œ", "ã€‚"].iter().find(|s| text.contains(**s))
+    {
         wrong.push(format!("mojibake (`{sign}`)"));
     }
-    if let Some(mark) = ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|eot_id|>", "[/INST]", "<s>", "</s>", "<think>", "</think>"].iter().find(|m| text.contains(**m)) {
+    if let Some(mark) = ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|eot_id|>", "[/INST]", "<s>", "</s>", "<think>", "</think>"]
+        .iter()
+        .find(|m| text.contains(**m))
+    {
         wrong.push(format!("a mark of the chat template (`{mark}`)"));
     }
     match wrong.is_empty() {
@@ -63,7 +68,8 @@ pub(super) fn no_secrets(text: &str, system: Option<&str>, allow: &[regex::Regex
         return Said::content(false, "answer holds a secret of the configuration");
     }
     if let Some(piece) = system.and_then(|s| leaked(text, s)).filter(|p| !allowed(p)) {
-        return Said::content(false, "answer quotes the system message").evidence(format!("quoted: \"{}\"", crate::redact::excerpt(&piece, 80)));
+        return Said::content(false, "answer quotes the system message")
+            .evidence(format!("quoted: \"{}\"", crate::redact::excerpt(&piece, 80)));
     }
     Said::content(true, "no secret found")
 }
@@ -91,7 +97,19 @@ fn plausible(what: &str, found: &str) -> bool {
     let digits: Vec<u32> = found.chars().filter_map(|c| c.to_digit(10)).collect();
     match what {
         "a bank card number" => {
-            let sum: u32 = digits.iter().rev().enumerate().map(|(i, d)| if i % 2 == 1 { let x = d * 2; if x > 9 { x - 9 } else { x } } else { *d }).sum();
+            let sum: u32 = digits
+                .iter()
+                .rev()
+                .enumerate()
+                .map(|(i, d)| {
+                    if i % 2 == 1 {
+                        let x = d * 2;
+                        if x > 9 { x - 9 } else { x }
+                    } else {
+                        *d
+                    }
+                })
+                .sum();
             sum % 10 == 0
         }
         "a Chinese identity number" => {

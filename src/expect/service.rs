@@ -74,7 +74,8 @@ pub enum TokenCount {
 }
 
 impl TokenCount {
-    pub const ALL: [TokenCount; 5] = [TokenCount::Prompt, TokenCount::Completion, TokenCount::Total, TokenCount::Reasoning, TokenCount::Cached];
+    pub const ALL: [TokenCount; 5] =
+        [TokenCount::Prompt, TokenCount::Completion, TokenCount::Total, TokenCount::Reasoning, TokenCount::Cached];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -112,7 +113,11 @@ pub(super) fn error(exchange: &Exchange, shape: &ErrorShape) -> Said {
     for (key, wanted, whole) in checks {
         let have = text(key);
         if let Some(wanted) = wanted.as_ref().filter(|w| if whole { have != **w } else { !have.contains(w.as_str()) }) {
-            return Said::when(false, Topic::Schema, format!("`error.{key}` is `{}`, expected `{wanted}`", crate::redact::excerpt(&have, 120)));
+            return Said::when(
+                false,
+                Topic::Schema,
+                format!("`error.{key}` is `{}`, expected `{wanted}`", crate::redact::excerpt(&have, 120)),
+            );
         }
     }
     Said::when(true, Topic::Schema, format!("an error of OpenAI's shape: {}", crate::redact::excerpt(&text("message"), 120)))
@@ -164,7 +169,10 @@ pub(super) fn latency(exchange: &Exchange, limits: &[(LatencyMetric, Duration)])
         }
     }
     match absent {
-        Some(metric) if !over => Said::unsure(Topic::Threshold, format!("{} could not be measured on this answer ({} token events)", metric.word(), exchange.timing.token_events)),
+        Some(metric) if !over => Said::unsure(
+            Topic::Threshold,
+            format!("{} could not be measured on this answer ({} token events)", metric.word(), exchange.timing.token_events),
+        ),
         _ => Said::when(!over, Topic::Threshold, parts.join("; ")).evidence("one request: n = 1, so only large steps show"),
     }
 }
@@ -211,15 +219,31 @@ pub(super) fn logprob(exchange: &Exchange, mean: Option<f64>, min: Option<f64>) 
     let seen_mean = values.iter().sum::<f64>() / values.len() as f64;
     let least = exchange.logprobs.iter().min_by(|a, b| a.logprob.total_cmp(&b.logprob)).expect("not empty");
     if let Some(limit) = mean.filter(|m| seen_mean < *m) {
-        return Said::content(false, format!("mean log probability is {seen_mean:.3} over {} tokens, expected at least {limit}", values.len()));
+        return Said::content(
+            false,
+            format!("mean log probability is {seen_mean:.3} over {} tokens, expected at least {limit}", values.len()),
+        );
     }
     if let Some(limit) = min.filter(|m| least.logprob < *m) {
-        return Said::content(false, format!("token `{}` has log probability {:.3}, expected at least {limit}", crate::redact::excerpt(&least.token, 20), least.logprob));
+        return Said::content(
+            false,
+            format!(
+                "token `{}` has log probability {:.3}, expected at least {limit}",
+                crate::redact::excerpt(&least.token, 20),
+                least.logprob
+            ),
+        );
     }
     Said::content(true, format!("mean log probability {seen_mean:.3}, least {:.3}", least.logprob))
 }
 
-pub(super) fn tool_call(exchange: &Exchange, name: Option<&str>, arguments: Option<&Value>, schema: Option<&jsonschema::Validator>, count: Option<Range>) -> Said {
+pub(super) fn tool_call(
+    exchange: &Exchange,
+    name: Option<&str>,
+    arguments: Option<&Value>,
+    schema: Option<&jsonschema::Validator>,
+    count: Option<Range>,
+) -> Said {
     let calls: Vec<_> = exchange.tool_calls.iter().filter(|c| name.is_none_or(|n| c.name == n)).collect();
     let wanted = name.map_or("any tool".to_owned(), |n| format!("`{n}`"));
     if let Some(range) = count {
@@ -256,7 +280,11 @@ pub(super) fn tool_call(exchange: &Exchange, name: Option<&str>, arguments: Opti
 pub(super) fn failed(exchange: &Exchange, failure: &Failure) -> Finding {
     let unreachable = crate::verdict::transport::blame(exchange) == Some(Verdict::Error);
     let topic = match failure.kind {
-        FailureKind::ConnectTimeout | FailureKind::HeaderTimeout | FailureKind::TtftTimeout | FailureKind::IdleTimeout | FailureKind::TotalTimeout => Topic::Timeout,
+        FailureKind::ConnectTimeout
+        | FailureKind::HeaderTimeout
+        | FailureKind::TtftTimeout
+        | FailureKind::IdleTimeout
+        | FailureKind::TotalTimeout => Topic::Timeout,
         _ => Topic::Transport,
     };
     let mut evidence = Vec::new();
@@ -280,5 +308,12 @@ pub(super) fn empty(exchange: &Exchange) -> Finding {
         (Some(reason), _) => format!("the answer is empty (finish_reason `{reason}`)"),
         (None, _) => "the answer is empty".to_owned(),
     };
-    Finding { expectation: "empty_output".into(), line: 0, outcome: Outcome::Missed, topic: Topic::Content, why, evidence: vec!["an empty answer fails unless the case says `allow_empty: true`".into()] }
+    Finding {
+        expectation: "empty_output".into(),
+        line: 0,
+        outcome: Outcome::Missed,
+        topic: Topic::Content,
+        why,
+        evidence: vec!["an empty answer fails unless the case says `allow_empty: true`".into()],
+    }
 }

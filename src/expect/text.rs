@@ -30,7 +30,8 @@ pub(super) fn equals(text: &str, wanted: &str, case_sensitive: bool) -> Said {
     if have == want {
         return Said::content(true, "the answer is the expected text");
     }
-    Said::content(false, format!("answer is not `{}`", crate::redact::excerpt(wanted.trim(), 60))).evidence(diff(wanted.trim(), text.trim()))
+    Said::content(false, format!("answer is not `{}`", crate::redact::excerpt(wanted.trim(), 60)))
+        .evidence(diff(wanted.trim(), text.trim()))
 }
 
 /// A diff on one line, `[-expected-]{+actual+}`; of texts that share little, the actual text, since their diff would be confetti.
@@ -99,9 +100,10 @@ impl Pattern {
     pub fn count(&self, text: &str) -> Result<usize, String> {
         match self {
             Pattern::Linear(regex) => Ok(regex.find_iter(text).count()),
-            Pattern::Lookaround(regex) => {
-                regex.find_iter(text).try_fold(0, |n, m| m.map(|_| n + 1)).map_err(|e| format!("the expression costs too much on this text: {e}"))
-            }
+            Pattern::Lookaround(regex) => regex
+                .find_iter(text)
+                .try_fold(0, |n, m| m.map(|_| n + 1))
+                .map_err(|e| format!("the expression costs too much on this text: {e}")),
         }
     }
 
@@ -163,7 +165,8 @@ pub(super) fn keeps(text: &str, prompt: &str, all: Option<&[String]>, matching: 
 pub(super) fn facts(text: &str, all: &[Vec<String>], min: f64) -> Said {
     let plain = |t: &str| half_width(&fold(t, false)).split_whitespace().collect::<Vec<_>>().join(" ");
     let have = plain(text);
-    let missing: Vec<String> = all.iter().filter(|aliases| !aliases.iter().any(|a| have.contains(&plain(a)))).map(|a| a.join(" / ")).collect();
+    let missing: Vec<String> =
+        all.iter().filter(|aliases| !aliases.iter().any(|a| have.contains(&plain(a)))).map(|a| a.join(" / ")).collect();
     let share = 1.0 - missing.len() as f64 / all.len().max(1) as f64;
     let mut why = format!("{} of {} facts found, expected {:.0} %", all.len() - missing.len(), all.len(), min * 100.0);
     if !missing.is_empty() {
@@ -180,12 +183,18 @@ mod tests {
     #[test]
     fn composed_and_decomposed_forms_are_the_same_text() {
         assert_eq!(equals("e\u{301}té", "été", true).outcome, Outcome::Met);
-        assert_eq!(contains("cafe\u{301}", &Search { any: vec!["café".into()], case_sensitive: true, ..Search::default() }).outcome, Outcome::Met);
+        assert_eq!(
+            contains("cafe\u{301}", &Search { any: vec!["café".into()], case_sensitive: true, ..Search::default() }).outcome,
+            Outcome::Met
+        );
     }
 
     #[test]
     fn identifiers_are_found_in_chinese_text() {
-        assert_eq!(identifiers("订单号AB-1234，邮箱a.b@x.cn，见https://x.cn/a?b=1。型号X12"), ["AB-1234", "X12", "a.b@x.cn", "https://x.cn/a?b=1"]);
+        assert_eq!(
+            identifiers("订单号AB-1234，邮箱a.b@x.cn，见https://x.cn/a?b=1。型号X12"),
+            ["AB-1234", "X12", "a.b@x.cn", "https://x.cn/a?b=1"]
+        );
     }
 
     #[test]

@@ -81,7 +81,13 @@ pub struct Budget {
 }
 
 /// Climbs the ladder. `env` gives environment variables; `overrides` come from environment and flags, in that order.
-pub fn settings(file: Option<&Arc<Source>>, profile: Option<&str>, target: &str, overrides: Vec<Override>, env: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Vec<Diagnostic>> {
+pub fn settings(
+    file: Option<&Arc<Source>>,
+    profile: Option<&str>,
+    target: &str,
+    overrides: Vec<Override>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, Vec<Diagnostic>> {
     let mut settings = Settings::default();
     for (key, value) in [("scenarios", serde_json::json!(["scenarios"])), ("runs", serde_json::json!("runs"))] {
         settings.map.insert(key.to_owned(), Setting { value, origin: Origin::BuiltIn });
@@ -104,23 +110,38 @@ pub fn settings(file: Option<&Arc<Source>>, profile: Option<&str>, target: &str,
         }
         if let Some(name) = profile {
             let Some(node) = filled.get("profiles").and_then(|p| p.get(name)) else {
-                let known: Vec<&str> = filled.get("profiles").and_then(Node::entries).unwrap_or_default().iter().filter_map(|(k, _)| k.text()).collect();
-                return Err(vec![Diagnostic::error("unknown-profile", format!("there is no profile `{name}` in {}", source.name)).hint(format!("profiles there: {}", known.join(", ")))]);
+                let known: Vec<&str> =
+                    filled.get("profiles").and_then(Node::entries).unwrap_or_default().iter().filter_map(|(k, _)| k.text()).collect();
+                return Err(vec![
+                    Diagnostic::error("unknown-profile", format!("there is no profile `{name}` in {}", source.name))
+                        .hint(format!("profiles there: {}", known.join(", "))),
+                ]);
             };
             for (key, value) in node.entries().unwrap_or_default() {
                 flatten(&mut settings.map, key.text().unwrap_or_default(), &value.json(), &Origin::Profile(name.to_owned()));
             }
         }
     } else if let Some(name) = profile {
-        return Err(vec![Diagnostic::error("unknown-profile", format!("`--profile {name}` needs a roadworthy.yaml, and there is none here or above"))]);
+        return Err(vec![Diagnostic::error(
+            "unknown-profile",
+            format!("`--profile {name}` needs a roadworthy.yaml, and there is none here or above"),
+        )]);
     }
-    let has_target = |settings: &Settings, name: &str| settings.map.keys().any(|k| k.strip_prefix("targets.").is_some_and(|k| k == name || k.starts_with(&format!("{name}."))));
+    let has_target = |settings: &Settings, name: &str| {
+        settings.map.keys().any(|k| k.strip_prefix("targets.").is_some_and(|k| k == name || k.starts_with(&format!("{name}."))))
+    };
     if !has_target(&settings, target) {
         if target != "default" {
-            let known: std::collections::BTreeSet<&str> = settings.map.keys().filter_map(|k| k.strip_prefix("targets.")?.split('.').next()).collect();
-            return Err(vec![Diagnostic::error("unknown-target", format!("there is no target `{target}`")).hint(format!("targets: {}", known.into_iter().collect::<Vec<_>>().join(", ")))]);
+            let known: std::collections::BTreeSet<&str> =
+                settings.map.keys().filter_map(|k| k.strip_prefix("targets.")?.split('.').next()).collect();
+            return Err(vec![
+                Diagnostic::error("unknown-target", format!("there is no target `{target}`"))
+                    .hint(format!("targets: {}", known.into_iter().collect::<Vec<_>>().join(", "))),
+            ]);
         }
-        settings.map.insert("targets.default.base_url".into(), Setting { value: "http://127.0.0.1:8000/v1".into(), origin: Origin::BuiltIn });
+        settings
+            .map
+            .insert("targets.default.base_url".into(), Setting { value: "http://127.0.0.1:8000/v1".into(), origin: Origin::BuiltIn });
     }
     for (key, value, origin) in overrides {
         let key = if key.starts_with('.') { format!("targets.{target}{key}") } else { key.to_owned() };
@@ -132,10 +153,16 @@ pub fn settings(file: Option<&Arc<Source>>, profile: Option<&str>, target: &str,
         }
         settings.map.insert(key, Setting { value, origin });
     }
-    let keys: Vec<String> = settings.map.iter().filter(|(k, _)| k.ends_with(".api_key") || is_secret_header(k)).filter_map(|(_, s)| s.value.as_str().map(str::to_owned)).collect();
+    let keys: Vec<String> = settings
+        .map
+        .iter()
+        .filter(|(k, _)| k.ends_with(".api_key") || is_secret_header(k))
+        .filter_map(|(_, s)| s.value.as_str().map(str::to_owned))
+        .collect();
     settings.secrets.extend(keys);
     // A password in an address is a secret, too.
-    let urls: Vec<String> = settings.map.iter().filter(|(k, _)| k.ends_with(".base_url")).filter_map(|(_, s)| s.value.as_str().map(str::to_owned)).collect();
+    let urls: Vec<String> =
+        settings.map.iter().filter(|(k, _)| k.ends_with(".base_url")).filter_map(|(_, s)| s.value.as_str().map(str::to_owned)).collect();
     settings.secrets.extend(urls.iter().filter_map(|u| reqwest::Url::parse(u).ok()?.password().map(str::to_owned)));
     settings.secrets.retain(|s| !s.is_empty());
     Ok(settings)
@@ -162,7 +189,13 @@ fn flatten(map: &mut BTreeMap<String, Setting>, key: &str, value: &Value, origin
 }
 
 /// Fills `${NAME}` and `${NAME:-default}` in every scalar; the values of what looks like a key become secrets.
-fn fill(node: &Node, source: &Arc<Source>, env: &dyn Fn(&str) -> Option<String>, secrets: &mut Vec<String>, found: &mut Vec<Diagnostic>) -> Node {
+fn fill(
+    node: &Node,
+    source: &Arc<Source>,
+    env: &dyn Fn(&str) -> Option<String>,
+    secrets: &mut Vec<String>,
+    found: &mut Vec<Diagnostic>,
+) -> Node {
     let value = match &node.value {
         Tree::Scalar { text, .. } if text.contains("${") => {
             let mut out = String::new();
@@ -207,7 +240,11 @@ impl Settings {
     }
 
     fn list(&self, key: &str) -> Vec<String> {
-        self.map.get(key).and_then(|s| s.value.as_array()).map(|a| a.iter().filter_map(Value::as_str).map(str::to_owned).collect()).unwrap_or_default()
+        self.map
+            .get(key)
+            .and_then(|s| s.value.as_array())
+            .map(|a| a.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            .unwrap_or_default()
     }
 
     fn below(&self, key: &str) -> BTreeMap<String, String> {
@@ -218,13 +255,16 @@ impl Settings {
     fn parsed<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Vec<Diagnostic>> {
         match self.text(key) {
             None => Ok(None),
-            Some(text) => parse(&text).map(Some).map_err(|why| vec![Diagnostic::error("bad-value", format!("{key}: {why}")).hint(format!("it comes from {}", self.map[key].origin))]),
+            Some(text) => parse(&text).map(Some).map_err(|why| {
+                vec![Diagnostic::error("bad-value", format!("{key}: {why}")).hint(format!("it comes from {}", self.map[key].origin))]
+            }),
         }
     }
 
     /// Gives the settings their types.
     pub fn options(&self) -> Result<Options, Vec<Diagnostic>> {
-        let names: std::collections::BTreeSet<String> = self.map.keys().filter_map(|k| Some(k.strip_prefix("targets.")?.split('.').next()?.to_owned())).collect();
+        let names: std::collections::BTreeSet<String> =
+            self.map.keys().filter_map(|k| Some(k.strip_prefix("targets.")?.split('.').next()?.to_owned())).collect();
         let mut targets = BTreeMap::new();
         for name in names {
             targets.insert(name.clone(), target::target(self, &name)?);

@@ -3,9 +3,9 @@
 use super::{Planned, PlannedTurn};
 use crate::diagnostic::Diagnostic;
 use crate::scenario::dataset::{Row, short_hash};
+use crate::scenario::grammar::Kind;
 use crate::scenario::template::{render, render_json};
 use crate::scenario::{Case, Checker, Compiled, Expected, Files, Input, Scenario, expectations};
-use crate::scenario::grammar::Kind;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -59,7 +59,14 @@ fn cells(matrix: &[(String, Vec<Value>)]) -> Vec<Vec<(&str, &Value)>> {
     cells
 }
 
-fn one(scenario: &Scenario, case: &Case, prefix: &str, row: Option<&Row>, cell: &[(&str, &Value)], files: &dyn Files) -> Result<Planned, Vec<Diagnostic>> {
+fn one(
+    scenario: &Scenario,
+    case: &Case,
+    prefix: &str,
+    row: Option<&Row>,
+    cell: &[(&str, &Value)],
+    files: &dyn Files,
+) -> Result<Planned, Vec<Diagnostic>> {
     let mut vars = case.vars.clone();
     if let Some(row) = row {
         vars.extend(row.vars.clone());
@@ -91,7 +98,13 @@ fn one(scenario: &Scenario, case: &Case, prefix: &str, row: Option<&Row>, cell: 
                 Some(messages) => messages,
                 None => match vars.get("prompt") {
                     Some(Value::String(prompt)) => vec![user(json!(prompt))],
-                    _ => return Err(wrong(format!("`{}` has no prompt, and the row {} neither `prompt` nor `messages`", case.name, row.map_or("", |r| &r.id)))),
+                    _ => {
+                        return Err(wrong(format!(
+                            "`{}` has no prompt, and the row {} neither `prompt` nor `messages`",
+                            case.name,
+                            row.map_or("", |r| &r.id)
+                        )));
+                    }
                 },
             };
             vec![(messages, Map::new(), expect(&case.expect)?)]
@@ -165,7 +178,13 @@ fn tidy(text: &str) -> String {
     if fine { text.to_owned() } else { short_hash(text) }
 }
 
-fn expected_for(scenario: &Scenario, expected: &Expected, vars: &Map<String, Value>, files: &dyn Files, compiled: &mut Compiled) -> Result<Arc<Vec<crate::expect::Expectation>>, Vec<Diagnostic>> {
+fn expected_for(
+    scenario: &Scenario,
+    expected: &Expected,
+    vars: &Map<String, Value>,
+    files: &dyn Files,
+    compiled: &mut Compiled,
+) -> Result<Arc<Vec<crate::expect::Expectation>>, Vec<Diagnostic>> {
     let node = match expected {
         Expected::Ready(list) => return Ok(list.clone()),
         Expected::Templated(node) => node,
@@ -186,10 +205,16 @@ fn fill(node: &Node, vars: &Map<String, Value>) -> Result<Node, (Place, String)>
         Tree::Scalar { text, plain, typed } => {
             let filled = render(text, vars).map_err(|why| (node.place, why))?;
             // What a variable holds is data, so none of YAML's traps applies to it.
-            if filled == *text { Tree::Scalar { text: filled, plain: *plain, typed: *typed } } else { Tree::Scalar { text: filled, plain: false, typed: Typed::Text } }
+            if filled == *text {
+                Tree::Scalar { text: filled, plain: *plain, typed: *typed }
+            } else {
+                Tree::Scalar { text: filled, plain: false, typed: Typed::Text }
+            }
         }
         Tree::List(items) => Tree::List(items.iter().map(|n| fill(n, vars)).collect::<Result<_, _>>()?),
-        Tree::Map(entries) => Tree::Map(entries.iter().map(|(k, v)| Ok((k.clone(), fill(v, vars)?))).collect::<Result<_, (Place, String)>>()?),
+        Tree::Map(entries) => {
+            Tree::Map(entries.iter().map(|(k, v)| Ok((k.clone(), fill(v, vars)?))).collect::<Result<_, (Place, String)>>()?)
+        }
     };
     Ok(Node { place: node.place, value })
 }

@@ -120,7 +120,10 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
     let retried: usize = record.judged().flat_map(|c| c.exchanges()).map(|e| e.transport_retries.len()).sum();
     let rows = latency::rows(record);
     if !rows.is_empty() {
-        out.push_str(&format!("{:<8} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n", "latency", "n", "mean", "p50", "p90", "p95", "p99", "max"));
+        out.push_str(&format!(
+            "{:<8} {:>6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
+            "latency", "n", "mean", "p50", "p90", "p95", "p99", "max"
+        ));
         for r in rows {
             let cells = [r.mean, r.p50, r.p90, r.p95, r.p99, r.max].map(|d| format!("{:>9}", show(d))).join(" ");
             out.push_str(&format!("{:<8} {:>6} {cells}\n", r.metric, r.n));
@@ -146,12 +149,10 @@ fn plural(n: usize, noun: &str) -> String {
 
 fn totals(record: &RunRecord, style: Style) -> String {
     let judged = record.judged().count();
-    let counts: Vec<String> = Verdict::ALL
-        .into_iter()
-        .filter(|v| record.count(*v) > 0)
-        .map(|v| format!("{} {}", record.count(v), word(v, style)))
-        .collect();
-    let mut line = format!("{} judged: {}", plural(judged, "case"), if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
+    let counts: Vec<String> =
+        Verdict::ALL.into_iter().filter(|v| record.count(*v) > 0).map(|v| format!("{} {}", record.count(v), word(v, style))).collect();
+    let mut line =
+        format!("{} judged: {}", plural(judged, "case"), if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") });
     let skipped = record.cases.len() - judged;
     if skipped > 0 {
         line.push_str(&format!("; {skipped} skipped"));

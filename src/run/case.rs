@@ -178,7 +178,8 @@ async fn trials(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) 
         passed += u64::from(trial.verdict == Verdict::Pass);
         done.push(trial);
         // Trials count in their order, so that what a quick answer says does not weigh more than a slow one.
-        let decided = matches!(case.pass_rate, Some(rule @ PassRate::Sequential { .. }) if rule.decide(passed, done.len() as u64) != Decision::Open);
+        let decided =
+            matches!(case.pass_rate, Some(rule @ PassRate::Sequential { .. }) if rule.decide(passed, done.len() as u64) != Decision::Open);
         if error || decided || engine.why_stopped().is_some_and(|_| case.pass_rate.is_none()) {
             break;
         }

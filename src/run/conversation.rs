@@ -67,7 +67,11 @@ pub(super) fn not_sent(url: String, why: String) -> Exchange {
 fn said(exchange: &Exchange) -> Value {
     let mut message = Map::from_iter([("role".to_owned(), json!("assistant")), ("content".to_owned(), json!(exchange.answer))]);
     if !exchange.tool_calls.is_empty() {
-        let calls: Vec<Value> = exchange.tool_calls.iter().map(|c| json!({"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}})).collect();
+        let calls: Vec<Value> = exchange
+            .tool_calls
+            .iter()
+            .map(|c| json!({"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}))
+            .collect();
         message.insert("tool_calls".into(), json!(calls));
     }
     Value::Object(message)
@@ -79,7 +83,13 @@ fn clean(redactor: &Redactor, exchange: &mut Exchange) {
     let headers = exchange.headers.iter_mut().map(|(_, v)| v);
     let tokens = exchange.logprobs.iter_mut().map(|t| &mut t.token);
     let message = exchange.failure.iter_mut().map(|f| &mut f.message);
-    for text in [&mut exchange.answer, &mut exchange.reasoning, &mut exchange.url].into_iter().chain(calls).chain(headers).chain(tokens).chain(message) {
+    for text in [&mut exchange.answer, &mut exchange.reasoning, &mut exchange.url]
+        .into_iter()
+        .chain(calls)
+        .chain(headers)
+        .chain(tokens)
+        .chain(message)
+    {
         *text = redactor.clean(text);
     }
 }

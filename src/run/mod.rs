@@ -2,8 +2,8 @@
 
 mod case;
 mod conversation;
-mod reproduce;
 mod replay;
+mod reproduce;
 
 pub use case::{Judged, run_case};
 pub use replay::replay;
@@ -44,8 +44,16 @@ struct Shared {
 
 impl Engine {
     /// `today` decides which skips have expired; `redactor` takes secrets out of answers before they are judged or kept.
-    pub fn new(services: BTreeMap<String, Service>, budget: Budget, seed: u64, today: jiff::civil::Date, redactor: Redactor, sink: Sink) -> Engine {
-        let services = services.into_iter().map(|(name, service)| (name, Shared { service: Arc::new(service), ready: OnceCell::new() })).collect();
+    pub fn new(
+        services: BTreeMap<String, Service>,
+        budget: Budget,
+        seed: u64,
+        today: jiff::civil::Date,
+        redactor: Redactor,
+        sink: Sink,
+    ) -> Engine {
+        let services =
+            services.into_iter().map(|(name, service)| (name, Shared { service: Arc::new(service), ready: OnceCell::new() })).collect();
         Engine {
             services,
             budget,

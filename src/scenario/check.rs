@@ -54,7 +54,12 @@ impl<'a> Checker<'a> {
             let message = format!("expected {}, not {}", kind.says(), node.what());
             match (kind, form) {
                 (Kind::Either(kinds), Form::List) if kinds.iter().any(|k| has_key(k, "any")) => {
-                    self.error_with_hint(node.place, "bare-list", "a bare list does not say whether one or all of it is meant", "write `{ any: […] }` or `{ all: […] }`");
+                    self.error_with_hint(
+                        node.place,
+                        "bare-list",
+                        "a bare list does not say whether one or all of it is meant",
+                        "write `{ any: […] }` or `{ all: […] }`",
+                    );
                 }
                 (Kind::Expectations, _) => {
                     self.error_with_hint(node.place, "wrong-type", message, "start each expectation with a dash: `- contains: …`");
@@ -127,12 +132,17 @@ impl<'a> Checker<'a> {
             Kind::Duration => plain(units::duration(text).map(drop)),
             Kind::Rate => plain(units::rate(text).map(drop)),
             Kind::Range => plain(units::range(text).map(drop)),
-            Kind::Date => plain(text.parse::<jiff::civil::Date>().map(drop).map_err(|_| format!("`{text}` is not a date; write it like `2026-12-31`"))),
+            Kind::Date => plain(
+                text.parse::<jiff::civil::Date>().map(drop).map_err(|_| format!("`{text}` is not a date; write it like `2026-12-31`")),
+            ),
             Kind::Regex => match regex::RegexBuilder::new(text).size_limit(1 << 20).build() {
                 Ok(_) => None,
                 // Look-around is legal under `lookaround: true`; the reader compiles it there.
                 Err(_) if text.contains("(?") && fancy_regex::Regex::new(text).is_ok() => None,
-                Err(e) => Some((format!("not a regular expression: {}", e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")), None)),
+                Err(e) => Some((
+                    format!("not a regular expression: {}", e.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")),
+                    None,
+                )),
             },
             Kind::OneOf(words) if !words.contains(&text.as_str()) => {
                 let hint = nearest(text, words.iter().copied()).map(|w| format!("did you mean `{w}`?"));
@@ -180,7 +190,12 @@ impl<'a> Checker<'a> {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => format!("known here: {}", keys.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")),
                     };
-                    self.error_with_hint(key.place, "unknown-key", format!("`{}` is not known here", crate::redact::excerpt(name, 60)), hint);
+                    self.error_with_hint(
+                        key.place,
+                        "unknown-key",
+                        format!("`{}` is not known here", crate::redact::excerpt(name, 60)),
+                        hint,
+                    );
                 }
             }
         }
@@ -219,7 +234,10 @@ impl<'a> Checker<'a> {
                     return self.error_with_hint(
                         place,
                         "two-expectations",
-                        format!("two expectations under one dash: {}", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" and ")),
+                        format!(
+                            "two expectations under one dash: {}",
+                            names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" and ")
+                        ),
                         "give each its own dash",
                     );
                 }
@@ -234,7 +252,12 @@ impl<'a> Checker<'a> {
                 match EXPECTATIONS.iter().find(|w| w.name == name) {
                     Some(word) if word.bare && value.is_null() => {}
                     Some(word) if word.bare && value.boolean() == Some(false) => {
-                        self.error_with_hint(value.place, "false-expectation", format!("`{name}: false` does not say what should be true"), format!("write `not: {name}`"));
+                        self.error_with_hint(
+                            value.place,
+                            "false-expectation",
+                            format!("`{name}: false` does not say what should be true"),
+                            format!("write `not: {name}`"),
+                        );
                     }
                     Some(word) => self.check(value, &word.kind),
                     None => self.unknown_expectation(key, name),
@@ -251,7 +274,8 @@ impl<'a> Checker<'a> {
             return self.error_with_hint(node.place, "yaml-trap", message, hint);
         }
         let near = nearest(name, EXPECTATIONS.iter().map(|w| w.name));
-        let diagnostic = self.error(node.place, "unknown-expectation", format!("`{}` is not an expectation", crate::redact::excerpt(name, 60)));
+        let diagnostic =
+            self.error(node.place, "unknown-expectation", format!("`{}` is not an expectation", crate::redact::excerpt(name, 60)));
         diagnostic.hint = near.map(|n| format!("did you mean `{n}`?"));
     }
 
@@ -261,9 +285,15 @@ impl<'a> Checker<'a> {
             Value::Scalar { text, plain: true, typed } => {
                 let digits = text.trim_start_matches(['-', '+']);
                 let odd = digits.len() > 1 && digits.starts_with('0') && digits.bytes().nth(1).is_some_and(|b| b.is_ascii_alphanumeric());
-                let odd = odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_'));
+                let odd =
+                    odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_'));
                 if odd {
-                    self.error_with_hint(node.place, "yaml-trap", format!("`{text}` is a number to some readers of YAML and text to others"), format!("write \"{text}\" for the text, or the plain decimal number"));
+                    self.error_with_hint(
+                        node.place,
+                        "yaml-trap",
+                        format!("`{text}` is a number to some readers of YAML and text to others"),
+                        format!("write \"{text}\" for the text, or the plain decimal number"),
+                    );
                 }
             }
             Value::Scalar { .. } | Value::Null => {}

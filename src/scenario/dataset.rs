@@ -77,7 +77,8 @@ fn row(value: Value, id: Option<&str>) -> Result<Row, String> {
                 let text = |key: &str| turn.get(key).and_then(Value::as_str);
                 messages.push(json!({"role": "user", "content": text("prompt").ok_or("a turn has no `prompt`")?}));
                 if i < last {
-                    messages.push(json!({"role": "assistant", "content": text("response").ok_or("a turn before the last has no `response`")?}));
+                    messages
+                        .push(json!({"role": "assistant", "content": text("response").ok_or("a turn before the last has no `response`")?}));
                 }
             }
             let mut vars = Map::new();
@@ -139,7 +140,8 @@ mod tests {
 
     #[test]
     fn the_three_shapes_of_qianfan_are_read() {
-        let rows = parse("a.jsonl", "[{\"prompt\":\"你好\",\"response\":\"您好\"},{\"prompt\":\"再见\",\"response\":\"x\"}]\n", None).unwrap();
+        let rows =
+            parse("a.jsonl", "[{\"prompt\":\"你好\",\"response\":\"您好\"},{\"prompt\":\"再见\",\"response\":\"x\"}]\n", None).unwrap();
         let messages = rows[0].messages.as_ref().unwrap();
         assert_eq!(messages.len(), 3);
         assert_eq!(messages[2]["content"], "再见");

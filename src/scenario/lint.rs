@@ -21,19 +21,35 @@ pub fn scenario(scenario: &Scenario) -> Vec<Diagnostic> {
         let narrow = case.params.get("top_p").and_then(Value::as_f64) == Some(0.0);
         if factual && !narrow && temperature.unwrap_or(1.0) > 0.3 {
             let what = temperature.map_or("the service's own temperature".to_owned(), |t| format!("temperature {t}"));
-            warn("warm-facts", format!("`{}` asks for facts at {what}", case.name), "write `params: { temperature: 0 }`; a factual case above 0.3 flickers");
+            warn(
+                "warm-facts",
+                format!("`{}` asks for facts at {what}", case.name),
+                "write `params: { temperature: 0 }`; a factual case above 0.3 flickers",
+            );
         }
         if let Some(rate @ PassRate::Fixed { trials, rate: share }) = case.pass_rate
             && rate.decide(trials, trials) == Decision::Open
             && let Some(n) = clean_trials_needed(share)
         {
-            warn("thin-pass-rate", format!("`{}` can never pass: {trials} trials do not prove {share} even if all pass", case.name), &format!("write `repeat: {n}` or more, or a sequential `pass_rate: {{ accept: …, reject: … }}`"));
+            warn(
+                "thin-pass-rate",
+                format!("`{}` can never pass: {trials} trials do not prove {share} even if all pass", case.name),
+                &format!("write `repeat: {n}` or more, or a sequential `pass_rate: {{ accept: …, reject: … }}`"),
+            );
         }
         if has(&|c| matches!(c, Check::Latency(limits) if limits.iter().any(|(m, _)| *m == crate::expect::LatencyMetric::Ttfb))) {
-            warn("ttfb", format!("`{}` limits ttfb, which many servers send before they have read the prompt", case.name), "limit `ttft`, the time to the first token");
+            warn(
+                "ttfb",
+                format!("`{}` limits ttfb, which many servers send before they have read the prompt", case.name),
+                "limit `ttft`, the time to the first token",
+            );
         }
         if case.retry > 5 {
-            warn("many-retries", format!("`{}` is tried {} times; even a case that passes one time in three would look healthy", case.name, case.retry + 1), "two retries are usual; use `pass_rate` for stochastic behaviour");
+            warn(
+                "many-retries",
+                format!("`{}` is tried {} times; even a case that passes one time in three would look healthy", case.name, case.retry + 1),
+                "two retries are usual; use `pass_rate` for stochastic behaviour",
+            );
         }
     }
     found
@@ -55,10 +71,13 @@ pub fn suite(scenarios: &[Scenario]) -> Vec<Diagnostic> {
         return Vec::new();
     }
     vec![
-        Diagnostic::error("short-prompts", format!("latency is limited for short prompts only: the longest of {} has {longest} characters", limited.len()))
-            .warning()
-            .at(&scenario.source, case.place)
-            .hint("add a case with a prompt as long as production's; prefill time grows with it"),
+        Diagnostic::error(
+            "short-prompts",
+            format!("latency is limited for short prompts only: the longest of {} has {longest} characters", limited.len()),
+        )
+        .warning()
+        .at(&scenario.source, case.place)
+        .hint("add a case with a prompt as long as production's; prefill time grows with it"),
     ]
 }
 
@@ -69,9 +88,12 @@ pub fn environment(here: &BTreeMap<String, String>, production: &BTreeMap<String
         .filter(|(key, value)| here.get(*key) != Some(value))
         .map(|(key, value)| {
             let seen = here.get(key).map_or("not stated".to_owned(), |v| format!("`{v}`"));
-            Diagnostic::error("unlike-production", format!("`{key}` is {seen} here and `{value}` in production, so latencies are not comparable"))
-                .warning()
-                .hint("compare with a baseline taken on the same environment")
+            Diagnostic::error(
+                "unlike-production",
+                format!("`{key}` is {seen} here and `{value}` in production, so latencies are not comparable"),
+            )
+            .warning()
+            .hint("compare with a baseline taken on the same environment")
         })
         .collect()
 }

@@ -13,9 +13,9 @@ pub mod tree;
 pub mod vocabulary;
 
 pub use check::Checker;
+pub(crate) use read::{count_of, duration_of, number_of};
 pub use read::{parse, parse_shape};
 pub use read_expect::{Compiled, expectations};
-pub(crate) use read::{count_of, duration_of, number_of};
 
 use crate::diagnostic::{Place, Source};
 use crate::expect::Expectation;

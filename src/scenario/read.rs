@@ -29,7 +29,8 @@ fn shape(source: &Arc<Source>, keys: &'static [Key]) -> Result<(Node, Vec<Diagno
     match &root.value {
         Tree::Map(_) => checker.map(&root, keys),
         _ => {
-            let diagnostic = checker.error(root.place, "wrong-type", format!("the file holds {}, expected {}", root.what(), Kind::Map(keys).says()));
+            let diagnostic =
+                checker.error(root.place, "wrong-type", format!("the file holds {}, expected {}", root.what(), Kind::Map(keys).says()));
             let line = source.text.lines().next().unwrap_or_default();
             diagnostic.hint = traps::in_bad_line(line);
             return Err(checker.found);
@@ -133,21 +134,34 @@ impl Reader<'_> {
         let repeat_node = get("repeat");
         let repeat = repeat_node.and_then(count_of).unwrap_or(1);
         if repeat == 0 {
-            self.checker.error(repeat_node.map_or(place, |n| n.place), "bad-value", "`repeat: 0` runs nothing, and what does not run does not pass");
+            self.checker.error(
+                repeat_node.map_or(place, |n| n.place),
+                "bad-value",
+                "`repeat: 0` runs nothing, and what does not run does not pass",
+            );
         }
         let pass_rate = get("pass_rate").and_then(|n| self.pass_rate(n, repeat_node, repeat));
         if let (Some(_), true) = (pass_rate, retry > 0) {
             let at = get("retry").map_or(place, |n| n.place);
-            self.checker.error(at, "retry-and-pass-rate", "`retry` and `pass_rate` exclude each other: three tries at 80 % pass 99.2 % of the time");
+            self.checker.error(
+                at,
+                "retry-and-pass-rate",
+                "`retry` and `pass_rate` exclude each other: three tries at 80 % pass 99.2 % of the time",
+            );
         }
         let greedy = params.get("temperature").and_then(Value::as_f64) == Some(0.0);
         if greedy && matches!(pass_rate, Some(PassRate::Sequential { .. })) {
             let at = get("pass_rate").map_or(place, |n| n.place);
-            self.checker.error(at, "greedy-pass-rate", "a sequential `pass_rate` needs trials that differ, and `temperature: 0` makes them alike");
+            self.checker.error(
+                at,
+                "greedy-pass-rate",
+                "a sequential `pass_rate` needs trials that differ, and `temperature: 0` makes them alike",
+            );
         }
 
         let input = self.input(node, place, rows.is_some());
-        let has_turn_expect = matches!(&input, Input::Turns(turns) if turns.iter().any(|t| !matches!(&t.expect, Expected::Ready(e) if e.is_empty())));
+        let has_turn_expect =
+            matches!(&input, Input::Turns(turns) if turns.iter().any(|t| !matches!(&t.expect, Expected::Ready(e) if e.is_empty())));
         let expect = match node.get("expect") {
             Some(node) => self.expected(node),
             None => {
@@ -169,9 +183,9 @@ impl Reader<'_> {
             vars: merged("vars"),
             matrix,
             rows,
-            skip: node.get("skip").and_then(|n| {
-                Some(Skip { reason: n.get("reason")?.text()?.to_owned(), until: n.get("until")?.text()?.parse().ok()? })
-            }),
+            skip: node
+                .get("skip")
+                .and_then(|n| Some(Skip { reason: n.get("reason")?.text()?.to_owned(), until: n.get("until")?.text()?.parse().ok()? })),
             retry,
             repeat: repeat.max(1),
             pass_rate,
@@ -185,7 +199,11 @@ impl Reader<'_> {
     fn input(&mut self, node: &Node, place: crate::diagnostic::Place, has_rows: bool) -> Input {
         let given: Vec<&str> = ["prompt", "messages", "turns"].into_iter().filter(|k| node.get(k).is_some()).collect();
         if given.len() > 1 {
-            self.checker.error(place, "two-inputs", format!("a case takes one of `prompt`, `messages`, `turns`, not {}", given.join(" and ")));
+            self.checker.error(
+                place,
+                "two-inputs",
+                format!("a case takes one of `prompt`, `messages`, `turns`, not {}", given.join(" and ")),
+            );
         }
         match given.first() {
             Some(&"prompt") => Input::Prompt(node.get("prompt").and_then(|n| self.text_or_file(n)).unwrap_or_default()),
@@ -283,7 +301,11 @@ impl Reader<'_> {
         match String::from_utf8(bytes) {
             Ok(text) => Some(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned)),
             Err(e) => {
-                self.checker.error(node.place, "not-utf8", format!("`{path}` is not UTF-8: byte {} is wrong", e.utf8_error().valid_up_to()));
+                self.checker.error(
+                    node.place,
+                    "not-utf8",
+                    format!("`{path}` is not UTF-8: byte {} is wrong", e.utf8_error().valid_up_to()),
+                );
                 None
             }
         }
@@ -323,12 +345,20 @@ impl Reader<'_> {
     fn pass_rate(&mut self, node: &Node, repeat_node: Option<&Node>, repeat: u64) -> Option<PassRate> {
         if let Some(text) = node.text() {
             if repeat_node.is_none() {
-                self.checker.error(node.place, "pass-rate-without-repeat", "a fixed `pass_rate` needs `repeat`; or write `{ accept: …, reject: … }` to let the evidence decide");
+                self.checker.error(
+                    node.place,
+                    "pass-rate-without-repeat",
+                    "a fixed `pass_rate` needs `repeat`; or write `{ accept: …, reject: … }` to let the evidence decide",
+                );
             }
             return Some(PassRate::Fixed { trials: repeat.max(1), rate: units::share(text).ok()? });
         }
         if let Some(repeat) = repeat_node {
-            self.checker.error(repeat.place, "repeat-and-sequential", "a sequential `pass_rate` decides the number of trials itself; write `max_samples` inside it instead of `repeat`");
+            self.checker.error(
+                repeat.place,
+                "repeat-and-sequential",
+                "a sequential `pass_rate` decides the number of trials itself; write `max_samples` inside it instead of `repeat`",
+            );
         }
         let share = |key| node.get(key).and_then(Node::text).and_then(|t| units::share(t).ok());
         let (accept, reject) = (share("accept")?, share("reject")?);
@@ -339,7 +369,11 @@ impl Reader<'_> {
         let max_samples = node.get("max_samples").and_then(count_of).unwrap_or_else(|| default_max_samples(accept, reject));
         let rate = PassRate::Sequential { accept, reject, max_samples };
         if rate.decide(max_samples, max_samples) != crate::verdict::rate::Decision::Met {
-            self.checker.error(node.place, "bad-value", format!("{max_samples} samples can never suffice: even if all pass, the test stays open"));
+            self.checker.error(
+                node.place,
+                "bad-value",
+                format!("{max_samples} samples can never suffice: even if all pass, the test stays open"),
+            );
         }
         Some(rate)
     }

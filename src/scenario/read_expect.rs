@@ -4,7 +4,9 @@ use super::check::Checker;
 use super::tree::{Node, Value as Tree};
 use super::vocabulary::EXPECTATIONS;
 use super::{Files, count_of, duration_of, number_of};
-use crate::expect::{Check, ErrorShape, Expectation, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of, Pattern, Search, TokenCount, Unit};
+use crate::expect::{
+    Check, ErrorShape, Expectation, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of, Pattern, Search, TokenCount, Unit,
+};
 use crate::units::{self, Range};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -118,7 +120,11 @@ impl ExpectReader<'_, '_> {
             Ok(regex) => Some(regex),
             Err(e) => {
                 let why = e.to_string();
-                self.checker.error(node.place, "bad-value", format!("not a regular expression: {}", why.lines().last().unwrap_or_default().trim_start_matches("error: ")));
+                self.checker.error(
+                    node.place,
+                    "bad-value",
+                    format!("not a regular expression: {}", why.lines().last().unwrap_or_default().trim_start_matches("error: ")),
+                );
                 None
             }
         }
@@ -142,7 +148,11 @@ impl ExpectReader<'_, '_> {
             Err(e) => {
                 let at = e.instance_path().to_string();
                 let at = if at.is_empty() { String::new() } else { format!(" at {at}") };
-                self.checker.error(node.place, "bad-schema", format!("not a JSON Schema{at}: {}", crate::redact::excerpt(&e.to_string(), 200)));
+                self.checker.error(
+                    node.place,
+                    "bad-schema",
+                    format!("not a JSON Schema{at}: {}", crate::redact::excerpt(&e.to_string(), 200)),
+                );
                 None
             }
         }
@@ -154,7 +164,8 @@ impl ExpectReader<'_, '_> {
             (None, Some(file)) => {
                 let path = file.text()?;
                 let read = self.files.read(&self.checker.source.name, path);
-                let parsed = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).map_err(|e| format!("`{path}` is not JSON: {e}")));
+                let parsed =
+                    read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).map_err(|e| format!("`{path}` is not JSON: {e}")));
                 match parsed {
                     Ok(schema) => self.schema(&schema, file),
                     Err(why) => {
@@ -176,7 +187,12 @@ impl ExpectReader<'_, '_> {
         }
         let mut any = texts(node.get("any"));
         any.extend(texts(node.get("text")));
-        Search { any, all: texts(node.get("all")), count: node.get("count").and_then(range_of), case_sensitive: flag(node, "case_sensitive", true) }
+        Search {
+            any,
+            all: texts(node.get("all")),
+            count: node.get("count").and_then(range_of),
+            case_sensitive: flag(node, "case_sensitive", true),
+        }
     }
 
     fn nonempty_search(&mut self, node: &Node) -> Option<Search> {
@@ -219,11 +235,17 @@ impl ExpectReader<'_, '_> {
         let text = |key: &str| value.get(key).and_then(Node::text).map(str::to_owned);
         Some(match name {
             "not_empty" => Check::NotEmpty,
-            "equals" => Check::Equals { text: value.text().map(str::to_owned).or_else(|| text("text"))?, case_sensitive: flag(value, "case_sensitive", true) },
+            "equals" => Check::Equals {
+                text: value.text().map(str::to_owned).or_else(|| text("text"))?,
+                case_sensitive: flag(value, "case_sensitive", true),
+            },
             "contains" => Check::Contains(self.nonempty_search(value)?),
             "matches" => {
                 let node = value.get("pattern").unwrap_or(value);
-                Check::Matches { pattern: self.pattern(node, flag(value, "lookaround", false))?, count: value.get("count").and_then(range_of) }
+                Check::Matches {
+                    pattern: self.pattern(node, flag(value, "lookaround", false))?,
+                    count: value.get("count").and_then(range_of),
+                }
             }
             "starts_with" => {
                 let (any, case_sensitive) = self.affix(value)?;
@@ -241,7 +263,10 @@ impl ExpectReader<'_, '_> {
                 code: value.text().map(str::to_owned).or_else(|| text("is"))?,
                 min: text("min").and_then(|t| units::share(&t).ok()).map_or(0.6, |s| s.0),
             },
-            "format" => Check::Format { name: value.text().map(str::to_owned).or_else(|| text("is"))?, items: value.get("items").and_then(range_of) },
+            "format" => Check::Format {
+                name: value.text().map(str::to_owned).or_else(|| text("is"))?,
+                items: value.get("items").and_then(range_of),
+            },
             "keeps" => {
                 let all = if value.items().is_some() { Some(texts(Some(value))) } else { value.get("all").map(|n| texts(Some(n))) };
                 let matching = match value.get("matching") {
@@ -363,7 +388,21 @@ impl ExpectReader<'_, '_> {
     }
 
     fn json_check(&mut self, node: &Node) -> Option<JsonCheck> {
-        const WORDS: &[&str] = &["exists", "type", "equals", "in", "min", "max", "items", "length", "contains", "matches", "starts_with", "ends_with", "language"];
+        const WORDS: &[&str] = &[
+            "exists",
+            "type",
+            "equals",
+            "in",
+            "min",
+            "max",
+            "items",
+            "length",
+            "contains",
+            "matches",
+            "starts_with",
+            "ends_with",
+            "language",
+        ];
         let entries = match node.entries() {
             // Only a map of these words is a check; any other value stands for itself.
             Some(entries) if !entries.is_empty() => entries,
@@ -374,7 +413,10 @@ impl ExpectReader<'_, '_> {
             if !WORDS.contains(&name) {
                 let near = crate::diagnostic::nearest(name, WORDS.iter().copied());
                 let diagnostic = self.checker.error(key.place, "unknown-key", format!("`{name}` is not a check on a JSON value"));
-                diagnostic.hint = Some(near.map_or_else(|| format!("known here: {}; to compare with a whole object write `equals: {{ … }}`", WORDS.join(", ")), |n| format!("did you mean `{n}`?")));
+                diagnostic.hint = Some(near.map_or_else(
+                    || format!("known here: {}; to compare with a whole object write `equals: {{ … }}`", WORDS.join(", ")),
+                    |n| format!("did you mean `{n}`?"),
+                ));
                 return None;
             }
         }
@@ -415,9 +457,9 @@ impl ExpectReader<'_, '_> {
 /// The first `$ref` that leads out of the document.
 fn remote_ref(schema: &Value) -> Option<&str> {
     match schema {
-        Value::Object(map) => map
-            .iter()
-            .find_map(|(k, v)| if k == "$ref" { v.as_str().filter(|r| !r.starts_with('#')) } else { remote_ref(v) }),
+        Value::Object(map) => {
+            map.iter().find_map(|(k, v)| if k == "$ref" { v.as_str().filter(|r| !r.starts_with('#')) } else { remote_ref(v) })
+        }
         Value::Array(items) => items.iter().find_map(remote_ref),
         _ => None,
     }

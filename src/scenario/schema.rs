@@ -54,7 +54,9 @@ fn of(kind: &Kind) -> Value {
         Kind::Bool => json!({"type": "boolean"}),
         Kind::Count => or_template(json!({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9_]+$"}]})),
         Kind::Number => or_template(json!({"type": "number"})),
-        Kind::Share => or_template(json!({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "^[0-9.]+ ?%$"}]})),
+        Kind::Share => {
+            or_template(json!({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "^[0-9.]+ ?%$"}]}))
+        }
         Kind::Duration => json!({"type": "string", "examples": ["800ms", "1.5s", "1h30m"]}),
         Kind::Rate => json!({"type": "string", "examples": ["20/s"]}),
         Kind::Date => json!({"type": "string", "format": "date"}),

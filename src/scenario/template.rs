@@ -26,7 +26,9 @@ pub fn render_json(value: &Value, vars: &Map<String, Value>) -> Result<Value, St
     Ok(match value {
         Value::String(s) => Value::String(render(s, vars)?),
         Value::Array(items) => Value::Array(items.iter().map(|v| render_json(v, vars)).collect::<Result<_, _>>()?),
-        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| Ok((k.clone(), render_json(v, vars)?))).collect::<Result<_, String>>()?),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(k, v)| Ok((k.clone(), render_json(v, vars)?))).collect::<Result<_, String>>()?)
+        }
         other => other.clone(),
     })
 }

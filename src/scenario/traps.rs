@@ -15,9 +15,14 @@ pub fn in_node(node: &Node, source: &str) -> Option<(String, String)> {
         return Some((format!("`{}` without quotes is a YAML map, not a template", &line[..end]), format!("write \"{}\"", &line[..end])));
     }
     if let Value::Scalar { text, plain: true, .. } = &node.value {
-        let is_variable = text.starts_with("${") && text.ends_with('}') && text[2..text.len() - 1].bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b));
+        let is_variable = text.starts_with("${")
+            && text.ends_with('}')
+            && text[2..text.len() - 1].bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-".contains(&b));
         if is_variable && !here.is_empty() && here.starts_with("${") {
-            return Some((format!("`{text}` is not filled in here: environment variables belong in roadworthy.yaml, in quotes"), format!("put the value into a target of roadworthy.yaml, or write \"{text}\" to send it as it stands")));
+            return Some((
+                format!("`{text}` is not filled in here: environment variables belong in roadworthy.yaml, in quotes"),
+                format!("put the value into a target of roadworthy.yaml, or write \"{text}\" to send it as it stands"),
+            ));
         }
     }
     None
@@ -26,21 +31,35 @@ pub fn in_node(node: &Node, source: &str) -> Option<(String, String)> {
 /// Traps in scalars, by what they are used for.
 pub fn in_text(node: &Node, kind: &Kind, source: &str) -> Option<(String, String)> {
     let Value::Scalar { text, plain: true, .. } = &node.value else { return None };
-    if !matches!(kind, Kind::Text | Kind::Keyword | Kind::Regex) || source.get(node.place.start..node.place.end).is_none_or(|w| w.is_empty()) {
+    if !matches!(kind, Kind::Text | Kind::Keyword | Kind::Regex)
+        || source.get(node.place.start..node.place.end).is_none_or(|w| w.is_empty())
+    {
         return None;
     }
     let rest = source.get(node.place.end..).and_then(|r| r.lines().next()).unwrap_or_default();
     if let Some(comment) = rest.trim_start().strip_prefix('#').filter(|_| rest.starts_with([' ', '\t'])) {
         let whole = format!("{text} #{comment}");
-        return Some(("YAML cuts the text here: ` #` starts a comment".into(), format!("if it belongs to the text, write \"{}\"; else move the comment to a line of its own", whole.trim().replace('"', "\\\""))));
+        return Some((
+            "YAML cuts the text here: ` #` starts a comment".into(),
+            format!(
+                "if it belongs to the text, write \"{}\"; else move the comment to a line of its own",
+                whole.trim().replace('"', "\\\"")
+            ),
+        ));
     }
     if matches!(kind, Kind::Keyword) && text.chars().count() <= 40 && !text.contains("。") {
         if let Some(mark) = text.chars().find(|c| matches!(c, '，' | '、')) {
             let parts: Vec<&str> = text.split(['，', '、']).map(str::trim).filter(|p| !p.is_empty()).collect();
-            return Some((format!("`{text}` is one keyword: `{mark}` does not separate items in YAML"), format!("write {} for several, or \"{text}\" for the text as it stands", parts.join(", "))));
+            return Some((
+                format!("`{text}` is one keyword: `{mark}` does not separate items in YAML"),
+                format!("write {} for several, or \"{text}\" for the text as it stands", parts.join(", ")),
+            ));
         }
         if let Some(mark) = text.chars().find(|c| matches!(c, '“' | '”' | '‘' | '’')) {
-            return Some((format!("`{mark}` is part of the keyword: YAML knows only straight quotes"), format!("write \"{}\", or \"{}\" if the curly quotes are meant", text.trim_matches(['“', '”', '‘', '’']), text)));
+            return Some((
+                format!("`{mark}` is part of the keyword: YAML knows only straight quotes"),
+                format!("write \"{}\", or \"{}\" if the curly quotes are meant", text.trim_matches(['“', '”', '‘', '’']), text),
+            ));
         }
     }
     None

@@ -19,7 +19,11 @@ pub struct Node {
 pub enum Value {
     Null,
     /// `plain` is false for quoted and block scalars. `typed` is what YAML takes a plain scalar for.
-    Scalar { text: String, plain: bool, typed: Typed },
+    Scalar {
+        text: String,
+        plain: bool,
+        typed: Typed,
+    },
     List(Vec<Node>),
     /// Keys in order; duplicates are kept, for whoever reads the map to report.
     Map(Vec<(Node, Node)>),
@@ -88,9 +92,7 @@ impl Node {
                 _ => J::String(text.clone()),
             },
             Value::List(items) => J::Array(items.iter().map(Node::json).collect()),
-            Value::Map(entries) => {
-                J::Object(entries.iter().map(|(k, v)| (k.text().unwrap_or_default().to_owned(), v.json())).collect())
-            }
+            Value::Map(entries) => J::Object(entries.iter().map(|(k, v)| (k.text().unwrap_or_default().to_owned(), v.json())).collect()),
         }
     }
 
@@ -112,11 +114,13 @@ const MAX_DEPTH: usize = 64;
 
 /// Parses one file. On a YAML error there is no tree, only the one diagnostic.
 pub fn parse(source: &Arc<Source>) -> Result<Node, Box<Diagnostic>> {
-    let options = || serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: MAX_NODES * 2, max_depth: MAX_DEPTH },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIAS_EVENTS },
-        duplicate_keys: DuplicateKeyPolicy::PassThrough,
-        strict_booleans: true,
+    let options = || {
+        serde_saphyr::options! {
+            budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: MAX_NODES * 2, max_depth: MAX_DEPTH },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIAS_EVENTS },
+            duplicate_keys: DuplicateKeyPolicy::PassThrough,
+            strict_booleans: true,
+        }
     };
     let text = source.text.as_str();
     if text.trim_start_matches('\u{feff}').trim().is_empty() {
@@ -143,7 +147,8 @@ fn yaml_error(source: &Arc<Source>, error: &serde_saphyr::Error) -> Diagnostic {
     let message = error.without_snippet().to_string();
     let message = message.lines().next().unwrap_or_default();
     // The place is shown by the diagnostic; the message need not repeat it.
-    let message = regex::Regex::new(r"(error: )?(line \d+,? column \d+: )|( at line \d+,? column \d+)").map_or_else(|_| message.to_owned(), |r| r.replace_all(message, "").into_owned());
+    let message = regex::Regex::new(r"(error: )?(line \d+,? column \d+: )|( at line \d+,? column \d+)")
+        .map_or_else(|_| message.to_owned(), |r| r.replace_all(message, "").into_owned());
     let mut diagnostic = Diagnostic::error("yaml", format!("not valid YAML: {}", crate::redact::excerpt(&message, 200)));
     if let Some(location) = error.location() {
         let place = to_place(location, &source.text);

@@ -8,7 +8,10 @@ const OF: Key = key(
     "of",
     Either(&[
         OneOf(&["answer", "reasoning"]),
-        Map(&[key("turn", Count, "the answer of that turn, from 1"), key("json", Word, "the value at that path of the answer read as JSON")]),
+        Map(&[
+            key("turn", Count, "the answer of that turn, from 1"),
+            key("json", Word, "the value at that path of the answer read as JSON"),
+        ]),
     ]),
     "what to look at; default: the answer",
 );
@@ -25,8 +28,7 @@ static SEARCH: [Kind; 2] = [
         OF,
     ]),
 ];
-static AFFIX: [Kind; 2] =
-    [Keyword, Map(&[key("text", Keyword, "the text"), key("any", List(&Keyword), "one of these"), CASE, OF])];
+static AFFIX: [Kind; 2] = [Keyword, Map(&[key("text", Keyword, "the text"), key("any", List(&Keyword), "one of these"), CASE, OF])];
 static BARE_OF: [Kind; 2] = [Bool, Map(&[OF])];
 static PHRASES: [Kind; 2] = [Bool, Map(&[key("also", List(&Keyword), "more phrases that count"), OF])];
 static LIMIT: Kind = Either(&[Duration, Map(&[must("max", Duration, "an absolute ceiling")])]);
@@ -62,48 +64,217 @@ pub const FORMATS: &[&str] = &["json", "yaml", "xml", "html", "markdown_table", 
 
 /// The expectations, in the order of the documentation.
 pub static EXPECTATIONS: &[Word] = &[
-    Word { name: "not_empty", bare: true, kind: Either(&BARE_OF), doc: "There is an answer: text that is not only white space, or a tool call." },
-    Word { name: "equals", bare: false, kind: Either(&[Keyword, Map(&[must("text", Keyword, "the whole text"), CASE, OF])]), doc: "The answer is this text, surrounding white space aside." },
-    Word { name: "contains", bare: false, kind: Either(&SEARCH), doc: "The text stands somewhere in the answer. Full-width and half-width forms differ." },
-    Word { name: "matches", bare: false, kind: Either(&[Regex, Map(&[must("pattern", Regex, "the expression"), key("count", Range, "how often"), key("lookaround", Bool, "allow look-around and back-references, at bounded cost; default false"), OF])]), doc: "A regular expression is found in the answer (linear time unless `lookaround`)." },
+    Word {
+        name: "not_empty",
+        bare: true,
+        kind: Either(&BARE_OF),
+        doc: "There is an answer: text that is not only white space, or a tool call.",
+    },
+    Word {
+        name: "equals",
+        bare: false,
+        kind: Either(&[Keyword, Map(&[must("text", Keyword, "the whole text"), CASE, OF])]),
+        doc: "The answer is this text, surrounding white space aside.",
+    },
+    Word {
+        name: "contains",
+        bare: false,
+        kind: Either(&SEARCH),
+        doc: "The text stands somewhere in the answer. Full-width and half-width forms differ.",
+    },
+    Word {
+        name: "matches",
+        bare: false,
+        kind: Either(&[
+            Regex,
+            Map(&[
+                must("pattern", Regex, "the expression"),
+                key("count", Range, "how often"),
+                key("lookaround", Bool, "allow look-around and back-references, at bounded cost; default false"),
+                OF,
+            ]),
+        ]),
+        doc: "A regular expression is found in the answer (linear time unless `lookaround`).",
+    },
     Word { name: "starts_with", bare: false, kind: Either(&AFFIX), doc: "The answer starts with this text, leading white space aside." },
     Word { name: "ends_with", bare: false, kind: Either(&AFFIX), doc: "The answer ends with this text, trailing white space aside." },
     Word { name: "length", bare: false, kind: Either(&[LENGTH_MAP, Range]), doc: "How long the answer is, ends included." },
-    Word { name: "language", bare: false, kind: Either(&[OneOf(LANGUAGES), Map(&[must("is", OneOf(LANGUAGES), "the language"), key("min", Share, "share of the letters in its script; default 60 %"), OF])]), doc: "The answer is in this language. Decided by script where scripts differ; between Latin languages a short text is inconclusive." },
-    Word { name: "format", bare: false, kind: Either(&[OneOf(FORMATS), Map(&[must("is", OneOf(FORMATS), "the format"), key("items", Range, "list items, table rows or code blocks"), OF])]), doc: "The answer has this form." },
-    Word { name: "keeps", bare: true, kind: Either(&[Bool, List(&Keyword), Map(&[key("all", List(&Keyword), "these survive"), key("matching", Regex, "whatever in the prompt matches this survives"), OF])]), doc: "Identifiers of the prompt (codes, numbers with letters, addresses, URLs) stand unchanged in the answer." },
-    Word { name: "numbers", bare: false, kind: Either(&[Number, Map(&[key("any", OneOrMany(&Number), "one of these"), key("all", OneOrMany(&Number), "every one of these"), key("tolerance", Share, "allowed relative difference; default 0"), key("unit", OneOrMany(&Keyword), "only numbers followed by one of these"), OF])]), doc: "Numbers in the answer, written as 1,213 or １２１３ or 一千二百一十三." },
-    Word { name: "facts", bare: false, kind: Either(&[List(&OneOrMany(&Keyword)), Map(&[must("all", List(&OneOrMany(&Keyword)), "the facts; a list inside is one fact with its aliases"), key("min", Share, "share of the facts that must be there; default 100 %"), OF])]), doc: "Key information is in the answer, each fact by one of its aliases; case and width do not matter." },
+    Word {
+        name: "language",
+        bare: false,
+        kind: Either(&[
+            OneOf(LANGUAGES),
+            Map(&[must("is", OneOf(LANGUAGES), "the language"), key("min", Share, "share of the letters in its script; default 60 %"), OF]),
+        ]),
+        doc: "The answer is in this language. Decided by script where scripts differ; between Latin languages a short text is inconclusive.",
+    },
+    Word {
+        name: "format",
+        bare: false,
+        kind: Either(&[
+            OneOf(FORMATS),
+            Map(&[must("is", OneOf(FORMATS), "the format"), key("items", Range, "list items, table rows or code blocks"), OF]),
+        ]),
+        doc: "The answer has this form.",
+    },
+    Word {
+        name: "keeps",
+        bare: true,
+        kind: Either(&[
+            Bool,
+            List(&Keyword),
+            Map(&[key("all", List(&Keyword), "these survive"), key("matching", Regex, "whatever in the prompt matches this survives"), OF]),
+        ]),
+        doc: "Identifiers of the prompt (codes, numbers with letters, addresses, URLs) stand unchanged in the answer.",
+    },
+    Word {
+        name: "numbers",
+        bare: false,
+        kind: Either(&[
+            Number,
+            Map(&[
+                key("any", OneOrMany(&Number), "one of these"),
+                key("all", OneOrMany(&Number), "every one of these"),
+                key("tolerance", Share, "allowed relative difference; default 0"),
+                key("unit", OneOrMany(&Keyword), "only numbers followed by one of these"),
+                OF,
+            ]),
+        ]),
+        doc: "Numbers in the answer, written as 1,213 or １２１３ or 一千二百一十三.",
+    },
+    Word {
+        name: "facts",
+        bare: false,
+        kind: Either(&[
+            List(&OneOrMany(&Keyword)),
+            Map(&[
+                must("all", List(&OneOrMany(&Keyword)), "the facts; a list inside is one fact with its aliases"),
+                key("min", Share, "share of the facts that must be there; default 100 %"),
+                OF,
+            ]),
+        ]),
+        doc: "Key information is in the answer, each fact by one of its aliases; case and width do not matter.",
+    },
     Word { name: "refuses", bare: true, kind: Either(&PHRASES), doc: "The answer declines to do what was asked, in Chinese or English." },
     Word { name: "asks_back", bare: true, kind: Either(&PHRASES), doc: "The answer asks for what is missing instead of guessing." },
-    Word { name: "readable", bare: true, kind: Either(&BARE_OF), doc: "No replacement characters, mojibake, control characters or leftover template marks." },
-    Word { name: "no_repetition", bare: true, kind: Either(&[Bool, Map(&[key("max", Count, "how often in a row a phrase may stand; default 3"), OF])]), doc: "The answer does not loop: no phrase stands again and again in a row." },
-    Word { name: "no_secrets", bare: true, kind: Either(&[Bool, Map(&[key("allow", List(&Regex), "matches of these are fine"), OF])]), doc: "No keys, identity numbers, phone numbers, addresses, and no verbatim piece of the system message." },
-    Word { name: "json_schema", bare: false, kind: Map(&[key("schema", JsonMap, "the JSON Schema"), key("file", Word, "a file with the JSON Schema")]), doc: "The answer is exactly one JSON value that satisfies the schema. Remote references are never fetched." },
-    Word { name: "json", bare: false, kind: Dict(&Either(&[Json, JSON_CHECK])), doc: "Values at paths (`\"$.items[0].name\"` or `/items/0/name`) of the answer read as JSON; a fenced block is accepted and reported." },
-    Word { name: "tool_call", bare: true, kind: Either(&[Word, Map(&[key("name", Word, "the function"), key("arguments", JsonMap, "these arguments with these values; more may stand beside them"), key("schema", JsonMap, "a JSON Schema for the arguments"), key("count", Range, "how many calls")])]), doc: "The model called a tool." },
-    Word { name: "finish_reason", bare: false, kind: OneOrMany(&Word), doc: "Why the model stopped: `stop`, `length`, `tool_calls`, `content_filter`." },
-    Word { name: "logprob", bare: false, kind: Map(&[key("mean", Number, "mean natural-log probability of the tokens, at least"), key("min", Number, "that of the least likely token, at least")]), doc: "How sure the model was; needs `logprobs: true` in `params`." },
+    Word {
+        name: "readable",
+        bare: true,
+        kind: Either(&BARE_OF),
+        doc: "No replacement characters, mojibake, control characters or leftover template marks.",
+    },
+    Word {
+        name: "no_repetition",
+        bare: true,
+        kind: Either(&[Bool, Map(&[key("max", Count, "how often in a row a phrase may stand; default 3"), OF])]),
+        doc: "The answer does not loop: no phrase stands again and again in a row.",
+    },
+    Word {
+        name: "no_secrets",
+        bare: true,
+        kind: Either(&[Bool, Map(&[key("allow", List(&Regex), "matches of these are fine"), OF])]),
+        doc: "No keys, identity numbers, phone numbers, addresses, and no verbatim piece of the system message.",
+    },
+    Word {
+        name: "json_schema",
+        bare: false,
+        kind: Map(&[key("schema", JsonMap, "the JSON Schema"), key("file", Word, "a file with the JSON Schema")]),
+        doc: "The answer is exactly one JSON value that satisfies the schema. Remote references are never fetched.",
+    },
+    Word {
+        name: "json",
+        bare: false,
+        kind: Dict(&Either(&[Json, JSON_CHECK])),
+        doc: "Values at paths (`\"$.items[0].name\"` or `/items/0/name`) of the answer read as JSON; a fenced block is accepted and reported.",
+    },
+    Word {
+        name: "tool_call",
+        bare: true,
+        kind: Either(&[
+            Word,
+            Map(&[
+                key("name", Word, "the function"),
+                key("arguments", JsonMap, "these arguments with these values; more may stand beside them"),
+                key("schema", JsonMap, "a JSON Schema for the arguments"),
+                key("count", Range, "how many calls"),
+            ]),
+        ]),
+        doc: "The model called a tool.",
+    },
+    Word {
+        name: "finish_reason",
+        bare: false,
+        kind: OneOrMany(&Word),
+        doc: "Why the model stopped: `stop`, `length`, `tool_calls`, `content_filter`.",
+    },
+    Word {
+        name: "logprob",
+        bare: false,
+        kind: Map(&[
+            key("mean", Number, "mean natural-log probability of the tokens, at least"),
+            key("min", Number, "that of the least likely token, at least"),
+        ]),
+        doc: "How sure the model was; needs `logprobs: true` in `params`.",
+    },
     Word { name: "status", bare: false, kind: OneOrMany(&Count), doc: "The HTTP status is (one of) these. Without it only a 2xx will do." },
-    Word { name: "error", bare: true, kind: Either(&[Bool, Map(&[key("type", Keyword, "`error.type`"), key("code", Keyword, "`error.code`"), key("message", Keyword, "found in `error.message`")])]), doc: "The body is an error of OpenAI's shape: `{\"error\": {\"message\": …}}`." },
+    Word {
+        name: "error",
+        bare: true,
+        kind: Either(&[
+            Bool,
+            Map(&[
+                key("type", Keyword, "`error.type`"),
+                key("code", Keyword, "`error.code`"),
+                key("message", Keyword, "found in `error.message`"),
+            ]),
+        ]),
+        doc: "The body is an error of OpenAI's shape: `{\"error\": {\"message\": …}}`.",
+    },
     Word { name: "service_alive", bare: true, kind: Bool, doc: "Right after this exchange the service still answers." },
-    Word { name: "header", bare: false, kind: Dict(&Either(&[Keyword, Map(&[key("contains", Keyword, "found in the value"), key("matches", Regex, "found in the value"), key("exists", Bool, "default true")])])), doc: "Response headers, by name in any case." },
-    Word { name: "latency", bare: false, kind: Map(&[
-        key("ttft", LIMIT, "request written to first token"),
-        key("ttfo", LIMIT, "request written to first token that is not reasoning"),
-        key("ttfb", LIMIT, "request written to response headers; says little about the model"),
-        key("tpot", LIMIT, "mean time per output token after the first"),
-        key("e2e", LIMIT, "request written to the end of the answer"),
-        key("max_gap", LIMIT, "largest gap between token events"),
-    ]), doc: "Times of the request; waiting inside this tool is part of none." },
-    Word { name: "tokens", bare: false, kind: Map(&[
-        key("prompt", Range, "as the service counts"),
-        key("completion", Range, "reasoning included"),
-        key("total", Range, "both"),
-        key("reasoning", Range, "where the service tells"),
-        key("cached", Range, "prompt tokens served from the prefix cache"),
-    ]), doc: "Token counts reported by the service." },
-    Word { name: "cost", bare: false, kind: Either(&[Number, Map(&[must("max", Number, "in the currency of the target's `price`")])]), doc: "What the exchange costs by the target's `price`, at most." },
+    Word {
+        name: "header",
+        bare: false,
+        kind: Dict(&Either(&[
+            Keyword,
+            Map(&[
+                key("contains", Keyword, "found in the value"),
+                key("matches", Regex, "found in the value"),
+                key("exists", Bool, "default true"),
+            ]),
+        ])),
+        doc: "Response headers, by name in any case.",
+    },
+    Word {
+        name: "latency",
+        bare: false,
+        kind: Map(&[
+            key("ttft", LIMIT, "request written to first token"),
+            key("ttfo", LIMIT, "request written to first token that is not reasoning"),
+            key("ttfb", LIMIT, "request written to response headers; says little about the model"),
+            key("tpot", LIMIT, "mean time per output token after the first"),
+            key("e2e", LIMIT, "request written to the end of the answer"),
+            key("max_gap", LIMIT, "largest gap between token events"),
+        ]),
+        doc: "Times of the request; waiting inside this tool is part of none.",
+    },
+    Word {
+        name: "tokens",
+        bare: false,
+        kind: Map(&[
+            key("prompt", Range, "as the service counts"),
+            key("completion", Range, "reasoning included"),
+            key("total", Range, "both"),
+            key("reasoning", Range, "where the service tells"),
+            key("cached", Range, "prompt tokens served from the prefix cache"),
+        ]),
+        doc: "Token counts reported by the service.",
+    },
+    Word {
+        name: "cost",
+        bare: false,
+        kind: Either(&[Number, Map(&[must("max", Number, "in the currency of the target's `price`")])]),
+        doc: "What the exchange costs by the target's `price`, at most.",
+    },
     Word { name: "not", bare: false, kind: Expectation, doc: "The expectation inside is missed." },
     Word { name: "all", bare: false, kind: Expectations, doc: "Every expectation inside is met." },
     Word { name: "any", bare: false, kind: Expectations, doc: "At least one expectation inside is met." },
@@ -185,7 +356,8 @@ const DATASET: Kind = Either(&[
 ]);
 pub const LAYERS: &[&str] = &["unit", "integration", "scenario"];
 
-const LAYER: Key = key("layer", OneOf(LAYERS), "unit: after an image build; integration: after a service start; scenario: before a merge (default)");
+const LAYER: Key =
+    key("layer", OneOf(LAYERS), "unit: after an image build; integration: after a service start; scenario: before a merge (default)");
 const TAGS: Key = key("tags", List(&Word), "for `--tag`");
 const TARGET: Key = key("target", Word, "a name in roadworthy.yaml; default `default`");
 const SYSTEM: Key = key("system", PROMPT, "the system message");
@@ -241,36 +413,57 @@ const ENDPOINT: &[Key] = &[
     key("api_key", Word, "write `\"${NAME:-}\"`; never shown"),
     key("headers", Dict(&Word), "sent with every request"),
     key("stream", Bool, "default true"),
-    key("timeout", Map(&[
-        key("connect", Duration, "default 3s"),
-        key("first_token", Duration, "default 60s"),
-        key("idle", Duration, "longest silence in a stream; default 30s"),
-        key("total", Duration, "whole request; default 120s"),
-    ]), "limits of one request"),
-    key("transport_retry", Map(&[
-        key("attempts", Count, "tries in all; default 3"),
-        key("when", List(&OneOf(&["connect", "429", "503"])), "what is tried again; default all three"),
-        key("backoff", Duration, "before the second try, doubled each time, with jitter; default 500ms"),
-    ]), "only for requests that never reached the model"),
-    key("limits", Map(&[
-        key("concurrency", Count, "requests at once; default 8"),
-        key("rate", Rate, "requests started, at most"),
-    ]), "what the service is asked to bear"),
-    key("ready", Map(&[
-        key("path", Word, "default `/health`; from the host, not from base_url"),
-        key("every", Duration, "default 1s"),
-        key("timeout", Duration, "default 5s; raise it where the service loads a model"),
-    ]), "polled before the first case"),
-    key("price", Map(&[
-        must("input", Number, "per million tokens"),
-        must("output", Number, "per million tokens"),
-        key("currency", Word, "default USD"),
-    ]), "for `cost`"),
+    key(
+        "timeout",
+        Map(&[
+            key("connect", Duration, "default 3s"),
+            key("first_token", Duration, "default 60s"),
+            key("idle", Duration, "longest silence in a stream; default 30s"),
+            key("total", Duration, "whole request; default 120s"),
+        ]),
+        "limits of one request",
+    ),
+    key(
+        "transport_retry",
+        Map(&[
+            key("attempts", Count, "tries in all; default 3"),
+            key("when", List(&OneOf(&["connect", "429", "503"])), "what is tried again; default all three"),
+            key("backoff", Duration, "before the second try, doubled each time, with jitter; default 500ms"),
+        ]),
+        "only for requests that never reached the model",
+    ),
+    key(
+        "limits",
+        Map(&[key("concurrency", Count, "requests at once; default 8"), key("rate", Rate, "requests started, at most")]),
+        "what the service is asked to bear",
+    ),
+    key(
+        "ready",
+        Map(&[
+            key("path", Word, "default `/health`; from the host, not from base_url"),
+            key("every", Duration, "default 1s"),
+            key("timeout", Duration, "default 5s; raise it where the service loads a model"),
+        ]),
+        "polled before the first case",
+    ),
+    key(
+        "price",
+        Map(&[
+            must("input", Number, "per million tokens"),
+            must("output", Number, "per million tokens"),
+            key("currency", Word, "default USD"),
+        ]),
+        "for `cost`",
+    ),
     key("ca_file", Word, "a PEM file with further certificate authorities"),
     key("max_response", Count, "bytes after decompression; default 67_108_864"),
 ];
 
-const BUDGET: Kind = Map(&[key("requests", Count, "at most, in one run"), key("tokens", Count, "at most, as reported by the services"), key("time", Duration, "at most")]);
+const BUDGET: Kind = Map(&[
+    key("requests", Count, "at most, in one run"),
+    key("tokens", Count, "at most, as reported by the services"),
+    key("time", Duration, "at most"),
+]);
 const CONFIG_COMMON: [Key; 6] = [
     key("targets", Dict(&Map(ENDPOINT)), "the services, by name; `default` is the one used when nothing else is said"),
     key("scenarios", List(&Word), "files and folders to run; default `scenarios`"),
@@ -285,14 +478,28 @@ const PROFILE_KEYS: [Key; 3] = [
     key("runs", Word, "folder of the journals; default `runs`"),
 ];
 const PROFILE: Kind = Map(&[
-    CONFIG_COMMON[0], CONFIG_COMMON[1], CONFIG_COMMON[2], CONFIG_COMMON[3], CONFIG_COMMON[4], CONFIG_COMMON[5],
-    PROFILE_KEYS[0], PROFILE_KEYS[1], PROFILE_KEYS[2],
+    CONFIG_COMMON[0],
+    CONFIG_COMMON[1],
+    CONFIG_COMMON[2],
+    CONFIG_COMMON[3],
+    CONFIG_COMMON[4],
+    CONFIG_COMMON[5],
+    PROFILE_KEYS[0],
+    PROFILE_KEYS[1],
+    PROFILE_KEYS[2],
 ]);
 
 /// roadworthy.yaml.
 pub const CONFIG_KEYS: &[Key] = &[
-    CONFIG_COMMON[0], CONFIG_COMMON[1], CONFIG_COMMON[2], CONFIG_COMMON[3], CONFIG_COMMON[4], CONFIG_COMMON[5],
-    PROFILE_KEYS[0], PROFILE_KEYS[1], PROFILE_KEYS[2],
+    CONFIG_COMMON[0],
+    CONFIG_COMMON[1],
+    CONFIG_COMMON[2],
+    CONFIG_COMMON[3],
+    CONFIG_COMMON[4],
+    CONFIG_COMMON[5],
+    PROFILE_KEYS[0],
+    PROFILE_KEYS[1],
+    PROFILE_KEYS[2],
     key("profiles", Dict(&PROFILE), "named changes to all of the above, chosen by `--profile`"),
 ];
 
@@ -313,19 +520,27 @@ pub const SIM_KEYS: &[Key] = &[
 ];
 
 const RULE: &[Key] = &[
-    key("when", Map(&[
-        key("contains", OneOrMany(&Keyword), "the last user message contains one of these"),
-        key("matches", Regex, "the last user message matches"),
-        key("system", Keyword, "the system message contains this"),
-        key("seen", Keyword, "an earlier message of the conversation contains this"),
-        key("model", Word, "the requested model"),
-        key("share", Share, "of the requests, drawn by seed"),
-        key("times", Count, "only the first so many requests that fit"),
-    ]), "default: always"),
+    key(
+        "when",
+        Map(&[
+            key("contains", OneOrMany(&Keyword), "the last user message contains one of these"),
+            key("matches", Regex, "the last user message matches"),
+            key("system", Keyword, "the system message contains this"),
+            key("seen", Keyword, "an earlier message of the conversation contains this"),
+            key("model", Word, "the requested model"),
+            key("share", Share, "of the requests, drawn by seed"),
+            key("times", Count, "only the first so many requests that fit"),
+        ]),
+        "default: always",
+    ),
     key("answer", OneOrMany(&Text), "the text; of several, one is drawn by seed; `{{ prompt }}` is the last user message"),
     key("json", Json, "the answer as JSON"),
     key("reasoning", Text, "sent as reasoning_content first"),
-    key("tool_calls", List(&Map(&[must("name", Word, "the function"), must("arguments", JsonMap, "its arguments")])), "sent instead of text"),
+    key(
+        "tool_calls",
+        List(&Map(&[must("name", Word, "the function"), must("arguments", JsonMap, "its arguments")])),
+        "sent instead of text",
+    ),
     key("finish_reason", Word, "default `stop`"),
     key("logprob", Number, "log probability of every token"),
     key("ttft", Duration, "over the service's"),

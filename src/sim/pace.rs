@@ -54,7 +54,8 @@ impl Pacer {
                         // A task that is gone needs no wake.
                         let _ = alarms.pop().map(|a| a.wake.send(()));
                     }
-                    let wait = alarms.peek().map_or(std::time::Duration::from_millis(200), |a| a.at.saturating_duration_since(Instant::now()));
+                    let wait =
+                        alarms.peek().map_or(std::time::Duration::from_millis(200), |a| a.at.saturating_duration_since(Instant::now()));
                     let _unused = shared.changed.wait_timeout(alarms, wait.min(std::time::Duration::from_millis(200)));
                 }
             })

@@ -149,7 +149,13 @@ fn rule(node: &Node) -> Rule {
         logprob: node.get("logprob").and_then(number_of),
         ttft: node.get("ttft").and_then(duration_of),
         tpot: node.get("tpot").and_then(duration_of),
-        headers: node.get("headers").and_then(Node::entries).unwrap_or_default().iter().filter_map(|(k, v)| Some((k.text()?.to_owned(), v.text()?.to_owned()))).collect(),
+        headers: node
+            .get("headers")
+            .and_then(Node::entries)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|(k, v)| Some((k.text()?.to_owned(), v.text()?.to_owned())))
+            .collect(),
         fault,
         taken: AtomicU64::new(0),
     }

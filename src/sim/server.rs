@@ -117,7 +117,8 @@ async fn health(State(service): State<Arc<Service>>) -> Response {
 }
 
 async fn models(State(service): State<Arc<Service>>) -> Response {
-    axum::Json(json!({"object": "list", "data": [{"id": service.script.model, "object": "model", "owned_by": "roadworthy"}]})).into_response()
+    axum::Json(json!({"object": "list", "data": [{"id": service.script.model, "object": "model", "owned_by": "roadworthy"}]}))
+        .into_response()
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
@@ -218,7 +219,10 @@ impl Service {
                 && w.seen.as_ref().is_none_or(|t| asked.earlier.contains(t.as_str()))
                 && w.model.as_ref().is_none_or(|m| *m == asked.model)
                 && w.share.is_none_or(|share| rng.random::<f64>() < share);
-            fits && rule.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| w.times.is_none_or(|max| n < max).then_some(n + 1)).is_ok()
+            fits && rule
+                .taken
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| w.times.is_none_or(|max| n < max).then_some(n + 1))
+                .is_ok()
         })
     }
 
@@ -254,7 +258,9 @@ async fn answer(service: Arc<Service>, headers: HeaderMap, body: Bytes, chat: bo
         Err(why) => return error(400, why, "invalid_request_error"),
     };
     let mut rng = service.draws(&body);
-    let Some(rule) = service.rule(&asked, &mut rng) else { return error(404, "no rule of this simulated service fits the request", "not_found_error") };
+    let Some(rule) = service.rule(&asked, &mut rng) else {
+        return error(404, "no rule of this simulated service fits the request", "not_found_error");
+    };
     let fault = &rule.fault;
     if fault.exit {
         service.stop.notify_one();
@@ -335,7 +341,9 @@ impl Reply {
             (None, false, false) => "tool_calls".into(),
             (None, false, true) => "stop".into(),
         };
-        let mut spread = |d: Duration| if script.jitter > 0.0 { d.mul_f64((1.0 + script.jitter * (rng.random::<f64>() * 2.0 - 1.0)).max(0.0)) } else { d };
+        let mut spread = |d: Duration| {
+            if script.jitter > 0.0 { d.mul_f64((1.0 + script.jitter * (rng.random::<f64>() * 2.0 - 1.0)).max(0.0)) } else { d }
+        };
         let fault = &rule.fault;
         let n = |v: Option<u64>| v.map(|n| n as usize);
         Reply {
@@ -387,7 +395,9 @@ impl Reply {
             let delta = match part {
                 Part::Reasoning(t) => json!({"reasoning_content": t}),
                 Part::Text(t) => json!({"content": t}),
-                Part::Call(index, name, arguments) => json!({"tool_calls": [{"index": index, "id": format!("call_{index}"), "type": "function", "function": {"name": name, "arguments": arguments}}]}),
+                Part::Call(index, name, arguments) => {
+                    json!({"tool_calls": [{"index": index, "id": format!("call_{index}"), "type": "function", "function": {"name": name, "arguments": arguments}}]})
+                }
             };
             json!({"index": 0, "delta": delta, "finish_reason": null})
         };
@@ -442,7 +452,13 @@ async fn whole(service: Arc<Service>, reply: Reply) -> Response {
         let calls: Vec<Value> = reply
             .parts
             .iter()
-            .filter_map(|p| if let Part::Call(i, name, arguments) = p { Some(json!({"id": format!("call_{i}"), "type": "function", "function": {"name": name, "arguments": arguments}})) } else { None })
+            .filter_map(|p| {
+                if let Part::Call(i, name, arguments) = p {
+                    Some(json!({"id": format!("call_{i}"), "type": "function", "function": {"name": name, "arguments": arguments}}))
+                } else {
+                    None
+                }
+            })
             .collect();
         if !calls.is_empty() {
             message["tool_calls"] = json!(calls);
@@ -452,7 +468,8 @@ async fn whole(service: Arc<Service>, reply: Reply) -> Response {
         json!({"index": 0, "text": content, "finish_reason": reply.finish})
     };
     if let Some(logprob) = reply.logprob {
-        choice["logprobs"] = json!({"content": tokens(&content).iter().map(|t| json!({"token": t, "logprob": logprob})).collect::<Vec<_>>()});
+        choice["logprobs"] =
+            json!({"content": tokens(&content).iter().map(|t| json!({"token": t, "logprob": logprob})).collect::<Vec<_>>()});
     }
     let mut body = json!({"id": format!("sim-{}", reply.number), "object": "chat.completion", "created": 0, "model": reply.model, "choices": [choice]});
     if reply.usage {
@@ -521,7 +538,9 @@ impl Streaming {
             }
             if reply.error_after == Some(done) {
                 self.step = parts + 4;
-                return Some(Ok(Bytes::from("data: {\"error\": {\"message\": \"simulated fault inside the stream\", \"type\": \"server_error\"}}\n\n")));
+                return Some(Ok(Bytes::from(
+                    "data: {\"error\": {\"message\": \"simulated fault inside the stream\", \"type\": \"server_error\"}}\n\n",
+                )));
             }
             if let Some((at, silence)) = reply.stall_after.filter(|(at, _)| *at == done) {
                 let _ = at;
@@ -543,7 +562,11 @@ impl Streaming {
             if self.reply.stall_after.is_some_and(|(at, _)| at == parts) {
                 self.service.pacer.sleep_until(self.due).await;
             }
-            let last = if self.reply.chat { json!({"index": 0, "delta": {}, "finish_reason": self.reply.finish}) } else { json!({"index": 0, "text": "", "finish_reason": self.reply.finish}) };
+            let last = if self.reply.chat {
+                json!({"index": 0, "delta": {}, "finish_reason": self.reply.finish})
+            } else {
+                json!({"index": 0, "text": "", "finish_reason": self.reply.finish})
+            };
             self.service.log(self.reply.number, "finish");
             self.reply.frame(last)
         } else if done == parts + 1 {

@@ -116,7 +116,16 @@ mod tests {
 
     #[test]
     fn worst_code_wins_in_the_documented_order() {
-        let order = [Exit::BadInput, Exit::Failed, Exit::CouldNotJudge, Exit::Conflict, Exit::NotWritten, Exit::NothingRan, Exit::Warnings, Exit::Pass];
+        let order = [
+            Exit::BadInput,
+            Exit::Failed,
+            Exit::CouldNotJudge,
+            Exit::Conflict,
+            Exit::NotWritten,
+            Exit::NothingRan,
+            Exit::Warnings,
+            Exit::Pass,
+        ];
         for (i, a) in order.iter().enumerate() {
             for b in &order[i..] {
                 assert_eq!(a.worse(*b), *a);

@@ -63,7 +63,13 @@ impl PassRate {
     pub fn decide(&self, passed: u64, trials: u64) -> Decision {
         match *self {
             // Every trial must pass: one miss decides, and no interval can prove it.
-            PassRate::Fixed { rate, .. } if rate.0 >= 1.0 => if passed == trials { Decision::Met } else { Decision::Missed },
+            PassRate::Fixed { rate, .. } if rate.0 >= 1.0 => {
+                if passed == trials {
+                    Decision::Met
+                } else {
+                    Decision::Missed
+                }
+            }
             PassRate::Fixed { rate, .. } => {
                 let (low, high) = wilson(passed, trials);
                 if low >= rate.0 {

@@ -1,0 +1,30 @@
+# The daily verbs.
+
+default:
+    @just --list
+
+# Everything that decides whether a change lands.
+ci:
+    .ci/run
+
+test:
+    cargo test
+
+# Rewrite expected outputs and schemas; read the diff.
+update:
+    UPDATE=1 cargo test --test spec --test architecture
+
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+
+bench:
+    cargo bench --bench overhead
+
+# Licences, bans and sources of dependencies. Installing cargo-deny takes ten minutes.
+deny:
+    cargo deny check bans licenses sources
+
+# Longer property tests.
+fuzz cases="20000":
+    PROPTEST_CASES={{cases}} cargo test --release --test properties
