@@ -51,8 +51,11 @@ pub fn harmless(text: &str) -> String {
     }
     out.split('\n')
         .map(|line| {
-            let body = line.trim_start();
-            if body.starts_with("::") { format!("{}:\u{200a}:{}", &line[..line.len() - body.len()], &body[2..]) } else { line.to_owned() }
+            let indent = line.len() - line.trim_start().len();
+            match line[indent..].strip_prefix("::") {
+                Some(rest) => format!("{}:\u{200a}:{rest}", &line[..indent]),
+                None => line.to_owned(),
+            }
         })
         .collect::<Vec<_>>()
         .join("\n")

@@ -110,7 +110,7 @@ fn plausible(what: &str, found: &str) -> bool {
                     }
                 })
                 .sum();
-            sum % 10 == 0
+            sum.is_multiple_of(10)
         }
         "a Chinese identity number" => {
             const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];

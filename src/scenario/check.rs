@@ -284,7 +284,8 @@ impl<'a> Checker<'a> {
         match &node.value {
             Value::Scalar { text, plain: true, typed } => {
                 let digits = text.trim_start_matches(['-', '+']);
-                let odd = digits.len() > 1 && digits.starts_with('0') && digits.bytes().nth(1).is_some_and(|b| b.is_ascii_alphanumeric());
+                let odd =
+                    digits.len() > 1 && digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(|b| b.is_ascii_alphanumeric());
                 let odd =
                     odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_'));
                 if odd {

@@ -19,7 +19,7 @@ pub fn of_trial<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>, findings:
             Outcome::Unjudgeable => Verdict::Error,
         });
     }
-    let unreachable = exchanges.into_iter().filter_map(|e| transport::blame(e)).any(|v| v == Verdict::Error);
+    let unreachable = exchanges.into_iter().filter_map(transport::blame).any(|v| v == Verdict::Error);
     if unreachable && worst != Verdict::Pass { Verdict::Error } else { worst }
 }
 
