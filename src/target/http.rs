@@ -1,0 +1,373 @@
+//! One request over HTTP, with every time taken where bytes leave the socket, before parsing.
+
+use super::limits::Limiter;
+use super::sse::Decoder;
+use super::wire::{self, TimedEvent, fail};
+use crate::exchange::{Exchange, Failure, FailureKind, TransportRetry};
+use crate::options::{Address, Api, Target};
+use serde_json::{Map, Value};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A service that is ready to be asked.
+#[derive(Debug)]
+pub struct Service {
+    pub target: Target,
+    /// The base URL actually used; a simulated service gets its own.
+    pub base_url: String,
+    client: reqwest::Client,
+    pub limiter: Limiter,
+    /// The model's name, from the configuration or from `/models`.
+    pub model: OnceLock<Option<String>>,
+    /// Set when the service refused `stream_options`.
+    without_usage: AtomicBool,
+    /// Set when the service went away after it had been ready: the case that saw it first.
+    pub crashed: OnceLock<String>,
+}
+
+/// What is asked in one turn.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    pub messages: &'a [Value],
+    pub params: &'a Map<String, Value>,
+    pub stream: bool,
+    pub total: Duration,
+}
+
+enum Sent {
+    Complete,
+    /// Nothing reached the model; the reason, and how long the service asks to wait.
+    TryAgain(String, Option<Duration>),
+    /// The service does not know `stream_options`.
+    WithoutUsage,
+}
+
+impl Service {
+    /// Builds the client. Errors are sentence fragments about certificates or the TLS set-up.
+    pub fn new(target: Target, base_url: String, ca: Option<Vec<u8>>) -> Result<Service, String> {
+        static PROVIDER: OnceLock<()> = OnceLock::new();
+        PROVIDER.get_or_init(|| {
+            // Fails only when a library user has installed a provider already, which serves as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("roadworthy/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(target.timeouts.connect)
+            .pool_max_idle_per_host(usize::MAX)
+            .tcp_nodelay(true)
+            // A redirect would send the key and the prompt to somebody else.
+            .redirect(reqwest::redirect::Policy::none())
+            // Attempts are ours to count.
+            .retry(reqwest::retry::never())
+            .connector_layer(super::connect::ConnectTimer);
+        if matches!(target.address, Address::Simulate(_)) {
+            builder = builder.no_proxy();
+        }
+        if let Some(pem) = ca {
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| format!("ca_file holds no certificate: {e}"))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let client = builder.build().map_err(|e| chain(&e))?;
+        let limiter = Limiter::new(target.concurrency, target.rate);
+        let model = OnceLock::new();
+        if target.model.is_some() {
+            let _ = model.set(target.model.clone());
+        }
+        Ok(Service { target, base_url, client, limiter, model, without_usage: AtomicBool::new(false), crashed: OnceLock::new() })
+    }
+
+    /// The address requests go to.
+    pub fn endpoint(&self) -> String {
+        let route = match self.target.api {
+            Api::Chat => "chat/completions",
+            Api::Completions => "completions",
+        };
+        format!("{}/{route}", self.base_url)
+    }
+
+    /// A plain GET with the target's headers, for probes.
+    pub(super) fn get(&self, url: &str) -> reqwest::RequestBuilder {
+        self.with_headers(self.client.get(url))
+    }
+
+    fn with_headers(&self, mut request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        if let Some(key) = &self.target.api_key {
+            request = request.bearer_auth(&key.0);
+        }
+        for (name, value) in &self.target.headers {
+            request = request.header(name, &value.0);
+        }
+        request
+    }
+
+    /// Sends one turn, transport retries included, and gives back what came, whatever it is. `jitter` is from 0 to 1.
+    pub async fn ask(&self, request: &Request<'_>, jitter: f64) -> Exchange {
+        let retry = self.target.transport_retry;
+        let mut retries: Vec<TransportRetry> = Vec::new();
+        let mut queued = Duration::ZERO;
+        let mut backoff = retry.backoff;
+        loop {
+            let waiting = Instant::now();
+            let slot = self.limiter.acquire().await;
+            queued += waiting.elapsed();
+            let with_usage = request.stream && !self.without_usage.load(Ordering::Relaxed);
+            let model = self.model.get().and_then(Option::as_deref);
+            let body = wire::body(self.target.api, model, request.messages, request.params, request.stream, with_usage);
+            let mut exchange = Exchange { url: self.endpoint(), request: body, ..Exchange::default() };
+            let sent = self.send(&mut exchange, request, with_usage).await;
+            drop(slot);
+            exchange.timing.queued = queued;
+            match sent {
+                Sent::WithoutUsage => {
+                    self.without_usage.store(true, Ordering::Relaxed);
+                    continue;
+                }
+                Sent::TryAgain(reason, asked) if (retries.len() as u64) + 1 < retry.attempts => {
+                    // Between half and the whole of the backoff, so that clients that failed together do not return together.
+                    let wait = asked.unwrap_or_else(|| backoff.mul_f64(0.5 + jitter / 2.0)).min(Duration::from_secs(60));
+                    backoff *= 2;
+                    retries.push(TransportRetry { reason, waited: wait });
+                    tokio::time::sleep(wait).await;
+                }
+                _ => {
+                    if exchange.failure.is_none() {
+                        self.limiter.succeeded();
+                    }
+                    if let (Some(failure), n @ 1..) = (exchange.failure.as_mut(), retries.len()) {
+                        failure.message.push_str(&format!(" ({} attempts)", n + 1));
+                    }
+                    exchange.transport_retries = retries;
+                    return exchange;
+                }
+            }
+        }
+    }
+
+    async fn send(&self, exchange: &mut Exchange, request: &Request<'_>, with_usage: bool) -> Sent {
+        let body = exchange.request.to_string();
+        let http = self.with_headers(self.client.post(&exchange.url)).header("content-type", "application/json").body(body);
+        let timeouts = &self.target.timeouts;
+        let first_token = timeouts.first_token.min(request.total);
+        let started = Instant::now();
+        // Until headers come, either the connection or the model is slow; the total still holds.
+        let waiting = timeouts.connect + first_token;
+        let (result, connected) = match tokio::time::timeout(waiting, super::connect::observed(http.send())).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let kind = if first_token < timeouts.first_token { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
+                fail(exchange, kind, format!("no response within {}", crate::units::show(first_token)));
+                return Sent::Complete;
+            }
+        };
+        let sent = connected.map_or(started, |(_, end)| end.max(started));
+        exchange.timing.connect = connected.map(|(start, end)| end.duration_since(start));
+        let mut response = match result {
+            Ok(response) => response,
+            Err(e) => {
+                let failure = classify(&e, &self.base_url);
+                let again = self.target.transport_retry.when.connect
+                    && matches!(failure.kind, FailureKind::ConnectRefused | FailureKind::ConnectTimeout);
+                let reason = failure.message.clone();
+                exchange.failure = Some(failure);
+                return if again { Sent::TryAgain(reason, None) } else { Sent::Complete };
+            }
+        };
+        let headers_at = Instant::now();
+        exchange.timing.ttfb = Some(headers_at.saturating_duration_since(sent));
+        let status = response.status().as_u16();
+        exchange.status = Some(status);
+        exchange.headers =
+            response.headers().iter().map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect();
+        let is_stream = exchange.header("content-type").is_some_and(|t| t.to_ascii_lowercase().contains("text/event-stream"));
+        if is_stream && (200..300).contains(&status) {
+            self.read_stream(exchange, &mut response, request, sent).await;
+            return Sent::Complete;
+        }
+        let deadline = sent + request.total;
+        let body = match self.read_body(&mut response, deadline).await {
+            Ok(body) => body,
+            Err((failure, partial)) => {
+                exchange.answer = wire::clip(&String::from_utf8_lossy(&partial));
+                exchange.failure = Some(failure);
+                return Sent::Complete;
+            }
+        };
+        let ended = Instant::now();
+        if (200..300).contains(&status) {
+            wire::fold_body(exchange, &body, sent, ended);
+            return Sent::Complete;
+        }
+        let text = String::from_utf8_lossy(&body);
+        exchange.answer = wire::clip(&text);
+        exchange.timing.e2e = Some(ended.saturating_duration_since(sent));
+        if status == 400 && with_usage && text.contains("stream_options") {
+            return Sent::WithoutUsage;
+        }
+        let says = serde_json::from_str::<Value>(&text)
+            .ok()
+            .and_then(|v| v["error"]["message"].as_str().or(v["message"].as_str()).map(str::to_owned));
+        let says = says.map(|m| format!(": {}", crate::redact::excerpt(&m, 160))).unwrap_or_default();
+        fail(exchange, FailureKind::Http, format!("status {status} from {}{says}", self.endpoint()));
+        let wait =
+            exchange.header("retry-after").and_then(|v| v.trim().parse::<f64>().ok()).and_then(|s| Duration::try_from_secs_f64(s).ok());
+        let when = self.target.transport_retry.when;
+        match status {
+            429 => {
+                self.limiter.too_many();
+                if when.too_many_requests { Sent::TryAgain("status 429".into(), wait) } else { Sent::Complete }
+            }
+            // Only a 503 that asks for it: any other one is the service's failure.
+            503 if when.unavailable && wait.is_some() => Sent::TryAgain("status 503 with Retry-After".into(), wait),
+            _ => Sent::Complete,
+        }
+    }
+
+    async fn read_body(&self, response: &mut reqwest::Response, deadline: Instant) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
+        let mut body = Vec::new();
+        loop {
+            match tokio::time::timeout_at(deadline.into(), response.chunk()).await {
+                Ok(Ok(Some(bytes))) => {
+                    body.extend_from_slice(&bytes);
+                    if body.len() as u64 > self.target.max_response {
+                        let message = format!("the response is larger than {} bytes", self.target.max_response);
+                        return Err((Failure { kind: FailureKind::TooLarge, message }, body));
+                    }
+                }
+                Ok(Ok(None)) => return Ok(body),
+                Ok(Err(e)) => {
+                    return Err((
+                        Failure { kind: FailureKind::ConnReset, message: format!("the connection broke inside the body: {}", chain(&e)) },
+                        body,
+                    ));
+                }
+                Err(_) => {
+                    return Err((Failure { kind: FailureKind::TotalTimeout, message: "the body was not complete in time".into() }, body));
+                }
+            }
+        }
+    }
+
+    async fn read_stream(&self, exchange: &mut Exchange, response: &mut reqwest::Response, request: &Request<'_>, sent: Instant) {
+        let timeouts = &self.target.timeouts;
+        let total_at = sent + request.total;
+        let first_at = sent + timeouts.first_token;
+        let mut decoder = Decoder::default();
+        let mut events: Vec<TimedEvent> = Vec::new();
+        let mut bytes_read = 0u64;
+        let mut has_token = false;
+        let mut parsed = 0;
+        let mut last_at = Instant::now();
+        let mut done = false;
+        while !done {
+            let idle_at = last_at + timeouts.idle;
+            let wait_until = if has_token { idle_at } else { first_at }.min(total_at);
+            match tokio::time::timeout_at(wait_until.into(), response.chunk()).await {
+                Ok(Ok(Some(bytes))) => {
+                    let at = Instant::now();
+                    last_at = at;
+                    bytes_read += bytes.len() as u64;
+                    if bytes_read > self.target.max_response {
+                        fail(exchange, FailureKind::TooLarge, format!("the response is larger than {} bytes", self.target.max_response));
+                        break;
+                    }
+                    if let Err(e) = decoder.push(&bytes, |data| events.push(TimedEvent { at, data })) {
+                        fail(exchange, FailureKind::SseMalformed, format!("the stream holds {e}"));
+                        break;
+                    }
+                    // Events are parsed after the stream; only the wait for the first token needs to know what they are.
+                    while !has_token && parsed < events.len() {
+                        has_token = wire::is_token(&events[parsed].data);
+                        parsed += 1;
+                    }
+                    done = events.last().is_some_and(|e| e.data.trim() == "[DONE]");
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(e)) => {
+                    let ended = events.iter().any(|e| e.data.contains("finish_reason\":\""));
+                    if !ended {
+                        fail(exchange, FailureKind::ConnReset, format!("the connection broke inside the stream: {}", chain(&e)));
+                    }
+                    break;
+                }
+                Err(_) => {
+                    let (kind, message) = if Instant::now() >= total_at {
+                        (FailureKind::TotalTimeout, format!("the answer was not complete within {}", crate::units::show(request.total)))
+                    } else if has_token {
+                        (FailureKind::IdleTimeout, format!("the stream stalled: nothing for {}", crate::units::show(timeouts.idle)))
+                    } else {
+                        (FailureKind::TtftTimeout, format!("no token within {}", crate::units::show(timeouts.first_token)))
+                    };
+                    fail(exchange, kind, message);
+                    break;
+                }
+            }
+        }
+        let ended = last_at;
+        if done {
+            // The end of the body frees the connection for the next request; it is not worth waiting long for.
+            let _ = tokio::time::timeout(Duration::from_millis(50), response.chunk()).await;
+        }
+        wire::fold_stream(exchange, &events, sent, ended);
+    }
+
+    /// True when the service still takes connections.
+    pub async fn takes_connections(&self) -> bool {
+        let Ok(url) = reqwest::Url::parse(&self.base_url) else { return false };
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
+        let host = host.trim_matches(['[', ']']).to_owned();
+        matches!(tokio::time::timeout(Duration::from_secs(3), tokio::net::TcpStream::connect((host, port))).await, Ok(Ok(_)))
+    }
+}
+
+/// The messages of an error and its causes, without the address twice.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(e) = next {
+        let text = e.to_string();
+        if parts.last().is_none_or(|last| !last.contains(&text)) {
+            parts.push(text);
+        }
+        next = e.source();
+    }
+    parts.pop().unwrap_or_default()
+}
+
+fn classify(error: &reqwest::Error, base_url: &str) -> Failure {
+    let text = {
+        let mut all = String::new();
+        let mut next: Option<&dyn std::error::Error> = Some(error);
+        while let Some(e) = next {
+            all.push_str(&format!("{e}; "));
+            next = e.source();
+        }
+        all.to_lowercase()
+    };
+    let (kind, what) = if text.contains("dns error") || text.contains("failed to lookup") {
+        (FailureKind::Dns, "the host name cannot be resolved".to_owned())
+    } else if error.is_connect() && error.is_timeout() {
+        (FailureKind::ConnectTimeout, "no connection in time".to_owned())
+    } else if text.contains("connection refused") {
+        (FailureKind::ConnectRefused, "connection refused".to_owned())
+    } else if text.contains("certificate") || text.contains("tls") || text.contains("invalidcontenttype") {
+        (FailureKind::Tls, format!("TLS failed: {}", chain(error)))
+    } else if error.is_connect() {
+        (FailureKind::ConnectRefused, format!("no connection: {}", chain(error)))
+    } else if text.contains("connection reset")
+        || text.contains("connection closed")
+        || text.contains("incomplete")
+        || text.contains("broken pipe")
+    {
+        (FailureKind::ConnReset, "the connection broke before a response came".to_owned())
+    } else {
+        (FailureKind::Send, format!("the request could not be sent: {}", chain(error)))
+    };
+    Failure {
+        kind,
+        message: format!("{what} by {base_url}")
+            .replace("resolved by", "resolved:")
+            .replace("in time by", "in time to")
+            .replace("came by", "came from"),
+    }
+}

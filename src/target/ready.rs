@@ -1,0 +1,57 @@
+//! Waits until a service answers, so that no case is judged while a model is still loading.
+
+use super::Service;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Polls the ready path. `Ok` tells how long it took; the error is one sentence fragment and ends the target's cases.
+pub async fn wait_until_ready(service: &Service) -> Result<Duration, String> {
+    let start = Instant::now();
+    let ready = &service.target.ready;
+    let url = ready_url(&service.base_url, &ready.path);
+    let mut last;
+    loop {
+        let left = ready.timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(100));
+        match tokio::time::timeout(left, service.get(&url).send()).await {
+            // A server without this route is up all the same; one that loads says 503 (llama.cpp) or 502 (a proxy before it).
+            Ok(Ok(response)) if !matches!(response.status().as_u16(), 502..=504) => break,
+            Ok(Ok(response)) => last = format!("{url} answers {}", response.status().as_u16()),
+            Ok(Err(e)) => {
+                let text = super::http::chain(&e);
+                let what = if text.to_lowercase().contains("connection refused") { "connection refused".to_owned() } else { text };
+                last = format!("{what} by {}", service.base_url);
+            }
+            Err(_) => last = format!("{url} does not answer"),
+        }
+        if start.elapsed() + ready.every > ready.timeout {
+            return Err(format!("{last} (asked for {})", crate::units::show(start.elapsed())));
+        }
+        tokio::time::sleep(ready.every).await;
+    }
+    if service.model.get().is_none() {
+        let _ = service.model.set(first_model(service).await);
+    }
+    Ok(start.elapsed())
+}
+
+/// True when the ready path answers without a server error.
+pub(crate) async fn is_alive(service: &Service) -> bool {
+    let url = ready_url(&service.base_url, &service.target.ready.path);
+    matches!(tokio::time::timeout(Duration::from_secs(5), service.get(&url).send()).await, Ok(Ok(r)) if r.status().as_u16() < 500)
+}
+
+/// The ready path counts from the host: `/health` lies beside `/v1`, not below it.
+fn ready_url(base_url: &str, path: &str) -> String {
+    match reqwest::Url::parse(base_url).and_then(|base| base.join(path)) {
+        Ok(url) => url.to_string(),
+        Err(_) => format!("{base_url}{path}"),
+    }
+}
+
+/// What the service calls its model, when nobody said.
+async fn first_model(service: &Service) -> Option<String> {
+    let response =
+        tokio::time::timeout(Duration::from_secs(5), service.get(&format!("{}/models", service.base_url)).send()).await.ok()?.ok()?;
+    let models: Value = serde_json::from_slice(&response.bytes().await.ok()?).ok()?;
+    models["data"][0]["id"].as_str().map(str::to_owned)
+}

@@ -1,0 +1,331 @@
+//! OpenAI's wire format: the body of a request, and the answer folded from a body or from timed events.
+
+use crate::exchange::{Exchange, Failure, FailureKind, TokenLogprob, ToolCall, Usage};
+use crate::options::Api;
+use serde_json::{Map, Value, json};
+use std::time::{Duration, Instant};
+
+/// The body of a request.
+pub fn body(api: Api, model: Option<&str>, messages: &[Value], params: &Map<String, Value>, stream: bool, usage: bool) -> Value {
+    let mut body = Map::new();
+    if let Some(model) = model {
+        body.insert("model".into(), json!(model));
+    }
+    match api {
+        Api::Chat => body.insert("messages".into(), json!(messages)),
+        // There are no roles here: the texts follow one another.
+        Api::Completions => {
+            let texts: Vec<String> = messages.iter().map(|m| crate::plan::text_of(&m["content"])).collect();
+            body.insert("prompt".into(), json!(texts.join("\n")))
+        }
+    };
+    body.extend(params.clone());
+    if stream {
+        body.insert("stream".into(), json!(true));
+        if usage {
+            body.insert("stream_options".into(), json!({"include_usage": true}));
+        }
+    }
+    Value::Object(body)
+}
+
+/// An event's data with the moment its last byte left the socket.
+#[derive(Debug, Clone)]
+pub struct TimedEvent {
+    pub at: Instant,
+    pub data: String,
+}
+
+/// What one event adds. Borrowed from the parsed value.
+struct Delta<'a> {
+    content: &'a str,
+    reasoning: &'a str,
+    tool_calls: &'a [Value],
+    finish_reason: Option<&'a str>,
+}
+
+fn delta(value: &Value) -> Delta<'_> {
+    let choice = value["choices"].as_array().and_then(|c| c.iter().find(|c| c["index"].as_u64().unwrap_or(0) == 0));
+    let none = &Value::Null;
+    let choice = choice.unwrap_or(none);
+    let delta = &choice["delta"];
+    let content = delta["content"].as_str().filter(|t| !t.is_empty());
+    let refusal = delta["refusal"].as_str();
+    Delta {
+        content: content.or(refusal).or(choice["text"].as_str()).unwrap_or_default(),
+        reasoning: delta["reasoning_content"].as_str().or(delta["reasoning"].as_str()).unwrap_or_default(),
+        tool_calls: delta["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default(),
+        finish_reason: choice["finish_reason"].as_str(),
+    }
+}
+
+/// True when an event carries a token: the mark that ends the wait for the first one.
+pub fn is_token(data: &str) -> bool {
+    let Ok(value) = serde_json::from_str::<Value>(data) else { return false };
+    let d = delta(&value);
+    is_token_delta(&d)
+}
+
+fn is_token_delta(d: &Delta) -> bool {
+    let calls =
+        d.tool_calls.iter().any(|c| ["name", "arguments"].iter().any(|k| c["function"][*k].as_str().is_some_and(|t| !t.is_empty())));
+    !d.content.is_empty() || !d.reasoning.is_empty() || calls
+}
+
+/// Folds the events of a stream into an exchange. `sent` is when the request was written, `ended` when the response was complete.
+pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant, ended: Instant) {
+    let mut tokens: Vec<Instant> = Vec::with_capacity(events.len());
+    let mut first_content = None;
+    let mut finish_at = None;
+    let mut done = false;
+    let mut spoken = String::new();
+    for event in events {
+        if event.data.trim() == "[DONE]" {
+            done = true;
+            continue;
+        }
+        let value: Value = match serde_json::from_str(&event.data) {
+            Ok(value) => value,
+            Err(e) => {
+                fail(exchange, FailureKind::SseMalformed, format!("an event of the stream is not JSON: {e}"));
+                exchange.answer = format!("{spoken}{}", event.data);
+                break;
+            }
+        };
+        if let Some(error) = value.get("error").filter(|e| !e.is_null()) {
+            let message = error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned);
+            fail(exchange, FailureKind::ApiError, format!("the stream holds an error: {}", crate::redact::excerpt(&message, 200)));
+            break;
+        }
+        if let Some(usage) = usage(&value) {
+            exchange.usage = Some(usage);
+        }
+        let d = delta(&value);
+        if is_token_delta(&d) {
+            tokens.push(event.at);
+            if first_content.is_none() && d.reasoning.is_empty() {
+                first_content = Some(event.at);
+            }
+        }
+        spoken.push_str(d.content);
+        exchange.reasoning.push_str(d.reasoning);
+        d.tool_calls.iter().for_each(|c| add_call(&mut exchange.tool_calls, c));
+        if let Some(reason) = d.finish_reason {
+            exchange.finish_reason = Some(reason.to_owned());
+            finish_at.get_or_insert(event.at);
+        }
+        logprobs(exchange, &value["choices"][0]["logprobs"]);
+    }
+    if exchange.failure.is_none() && !done && finish_at.is_none() {
+        fail(
+            exchange,
+            FailureKind::StreamTruncated,
+            format!("the stream ended after {} tokens without finish_reason and without [DONE]", tokens.len()),
+        );
+    }
+    if exchange.answer.is_empty() {
+        exchange.answer = spoken;
+    }
+    split_think(exchange);
+    let since = |at: Instant| at.saturating_duration_since(sent);
+    let timing = &mut exchange.timing;
+    timing.token_events = tokens.len() as u64;
+    timing.ttft = tokens.first().map(|t| since(*t));
+    timing.ttfo = first_content.map(since);
+    let end = finish_at.or(tokens.last().copied());
+    timing.e2e = end.map(since);
+    timing.tail_lag = end.map(|e| ended.saturating_duration_since(e));
+    gaps(timing, &tokens);
+    // Only the service knows how many tokens an event carries; a count of events is not a count of tokens.
+    if let (Some(usage), [first, .., last]) = (exchange.usage, tokens.as_slice())
+        && usage.completion_tokens >= 2
+    {
+        timing.tpot = Some(last.duration_since(*first) / (usage.completion_tokens - 1).min(u64::from(u32::MAX)) as u32);
+    }
+}
+
+fn gaps(timing: &mut crate::exchange::Timing, tokens: &[Instant]) {
+    let mut gaps: Vec<Duration> = tokens.windows(2).map(|w| w[1].duration_since(w[0])).collect();
+    if gaps.is_empty() {
+        return;
+    }
+    gaps.sort();
+    let limit = Duration::from_secs(1).max(gaps[gaps.len() / 2] * 10);
+    timing.max_gap = gaps.last().copied();
+    timing.stalls = gaps.iter().filter(|g| **g > limit).count() as u64;
+}
+
+/// Reads a whole, non-streamed body.
+pub fn fold_body(exchange: &mut Exchange, body: &[u8], sent: Instant, ended: Instant) {
+    exchange.timing.e2e = Some(ended.saturating_duration_since(sent));
+    let text = String::from_utf8_lossy(body);
+    let value: Value = match serde_json::from_str(&text) {
+        Ok(value) => value,
+        Err(e) => {
+            exchange.answer = clip(&text);
+            let what = if text.trim_start().starts_with('<') { "HTML".to_owned() } else { format!("not JSON ({e})") };
+            return fail(exchange, FailureKind::JsonMalformed, format!("the body of the answer is {what}"));
+        }
+    };
+    if let Some(error) = value.get("error").filter(|e| !e.is_null()) {
+        exchange.answer = clip(&text);
+        let message = error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned);
+        return fail(
+            exchange,
+            FailureKind::ApiError,
+            format!("status 200 with an error inside: {}", crate::redact::excerpt(&message, 200)),
+        );
+    }
+    let choice = value["choices"].as_array().and_then(|c| c.iter().find(|c| c["index"].as_u64().unwrap_or(0) == 0));
+    let Some(choice) = choice else {
+        exchange.answer = clip(&text);
+        return fail(exchange, FailureKind::JsonMalformed, "the body has no `choices`".into());
+    };
+    let message = &choice["message"];
+    exchange.answer =
+        message["content"].as_str().or(message["refusal"].as_str()).or(choice["text"].as_str()).unwrap_or_default().to_owned();
+    exchange.reasoning = message["reasoning_content"].as_str().or(message["reasoning"].as_str()).unwrap_or_default().to_owned();
+    message["tool_calls"].as_array().into_iter().flatten().for_each(|c| add_call(&mut exchange.tool_calls, c));
+    exchange.finish_reason = choice["finish_reason"].as_str().map(str::to_owned);
+    exchange.usage = usage(&value);
+    logprobs(exchange, &choice["logprobs"]);
+    split_think(exchange);
+}
+
+/// Keeps what is needed of a body that is not an answer.
+pub fn clip(text: &str) -> String {
+    const MAX: usize = 64 << 10;
+    if text.len() <= MAX {
+        return text.to_owned();
+    }
+    let mut end = MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}… ({} bytes in all)", &text[..end], text.len())
+}
+
+pub fn fail(exchange: &mut Exchange, kind: FailureKind, message: String) {
+    exchange.failure.get_or_insert(Failure { kind, message });
+}
+
+fn usage(value: &Value) -> Option<Usage> {
+    let usage = value.get("usage").filter(|u| u.is_object())?;
+    Some(Usage {
+        prompt_tokens: usage["prompt_tokens"].as_u64()?,
+        completion_tokens: usage["completion_tokens"].as_u64().unwrap_or(0),
+        cached_tokens: usage["prompt_tokens_details"]["cached_tokens"].as_u64(),
+        reasoning_tokens: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
+    })
+}
+
+fn add_call(calls: &mut Vec<ToolCall>, part: &Value) {
+    let index = part["index"].as_u64().map_or(calls.len(), |i| i as usize).min(calls.len()).min(255);
+    if index == calls.len() {
+        calls.push(ToolCall::default());
+    }
+    let call = &mut calls[index];
+    let add = |to: &mut String, from: &Value| to.push_str(from.as_str().unwrap_or_default());
+    add(&mut call.id, &part["id"]);
+    add(&mut call.name, &part["function"]["name"]);
+    add(&mut call.arguments, &part["function"]["arguments"]);
+}
+
+fn logprobs(exchange: &mut Exchange, value: &Value) {
+    for token in value["content"].as_array().into_iter().flatten() {
+        if let (Some(text), Some(logprob)) = (token["token"].as_str(), token["logprob"].as_f64()) {
+            exchange.logprobs.push(TokenLogprob { token: text.to_owned(), logprob });
+        }
+    }
+}
+
+/// Moves inline `<think>…</think>` to the reasoning. Some templates open it in the prompt, so that only the end is seen.
+fn split_think(exchange: &mut Exchange) {
+    let Some(end) = exchange.answer.find("</think>") else {
+        if let Some(rest) = exchange.answer.trim_start().strip_prefix("<think>") {
+            // Cut off while thinking: there is no answer yet.
+            exchange.reasoning.push_str(rest);
+            exchange.answer.clear();
+        }
+        return;
+    };
+    let head = exchange.answer[..end].trim_start();
+    if exchange.answer[..end].contains("<think>") && !head.starts_with("<think>") {
+        return;
+    }
+    exchange.reasoning.push_str(head.strip_prefix("<think>").unwrap_or(head).trim());
+    exchange.answer = exchange.answer[end + "</think>".len()..].trim_start().to_owned();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(events: &[&str]) -> Exchange {
+        let start = Instant::now();
+        let events: Vec<TimedEvent> = events
+            .iter()
+            .enumerate()
+            .map(|(i, d)| TimedEvent { at: start + Duration::from_millis(100 * (i as u64 + 1)), data: (*d).to_owned() })
+            .collect();
+        let mut exchange = Exchange::default();
+        fold_stream(&mut exchange, &events, start, start + Duration::from_secs(2));
+        exchange
+    }
+
+    #[test]
+    fn the_role_event_is_not_a_token() {
+        let e = stream(&[
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":null},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"你"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"好"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":3}}"#,
+            "[DONE]",
+        ]);
+        assert_eq!((e.answer.as_str(), e.failure), ("你好", None));
+        assert_eq!(e.timing.ttft, Some(Duration::from_millis(200)));
+        assert_eq!(e.timing.e2e, Some(Duration::from_millis(400)));
+        assert_eq!(e.timing.tpot, Some(Duration::from_millis(50)));
+        assert_eq!(e.timing.token_events, 2);
+    }
+
+    #[test]
+    fn a_stream_without_an_end_is_truncated() {
+        let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"你"}}]}"#]);
+        assert_eq!(e.failure.unwrap().kind, FailureKind::StreamTruncated);
+        assert_eq!(e.answer, "你");
+    }
+
+    #[test]
+    fn thinking_is_not_the_answer() {
+        let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"<think>hm</think>\n\n42"},"finish_reason":"stop"}]}"#]);
+        assert_eq!((e.reasoning.as_str(), e.answer.as_str()), ("hm", "42"));
+        let e = stream(&[
+            r#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"42"},"finish_reason":"stop"}]}"#,
+        ]);
+        assert_eq!(e.timing.ttft, Some(Duration::from_millis(100)));
+        assert_eq!(e.timing.ttfo, Some(Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn tool_calls_are_put_together() {
+        let e = stream(&[
+            r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{\"a\""}}]}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]},"finish_reason":"tool_calls"}]}"#,
+        ]);
+        assert_eq!(e.tool_calls, [ToolCall { id: "c".into(), name: "f".into(), arguments: "{\"a\":1}".into() }]);
+    }
+
+    #[test]
+    fn errors_inside_200_are_seen() {
+        let mut e = Exchange::default();
+        let now = Instant::now();
+        fold_body(&mut e, br#"{"error":{"message":"boom"}}"#, now, now);
+        assert_eq!(e.failure.unwrap().kind, FailureKind::ApiError);
+        let mut e = Exchange::default();
+        fold_body(&mut e, b"<html>502</html>", now, now);
+        assert!(e.failure.unwrap().message.contains("HTML"));
+    }
+}
