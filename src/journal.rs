@@ -8,10 +8,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+/// The file, and lines that may wait for the next write.
+#[derive(Debug)]
+struct Out {
+    file: File,
+    waiting: String,
+}
+
 /// An open journal. Every event is handed to the operating system before the call returns, so a kill loses nothing finished.
 #[derive(Debug)]
 pub struct Journal {
-    file: Mutex<File>,
+    file: Mutex<Out>,
     pub path: PathBuf,
     redactor: Redactor,
     /// Other processes write the same file.
@@ -26,7 +33,7 @@ impl Journal {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(format!("{run_id}.jsonl"));
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        Ok(Journal { file: Mutex::new(file), path, redactor, shared, failed: Mutex::new(None) })
+        Ok(Journal { file: Mutex::new(Out { file, waiting: String::new() }), path, redactor, shared, failed: Mutex::new(None) })
     }
 
     pub fn write(&self, event: &Event) {
@@ -34,10 +41,17 @@ impl Journal {
             Ok(line) => self.redactor.clean(&line) + "\n",
             Err(e) => return self.fail(e.to_string()),
         };
-        let file = self.file.lock().expect("no panic under this lock");
+        let mut out = self.file.lock().expect("no panic under this lock");
+        out.waiting.push_str(&line);
+        if matches!(event, Event::CaseStarted { .. }) {
+            // Nothing is finished by it: it goes out with the next line.
+            return;
+        }
+        let line = std::mem::take(&mut out.waiting);
+        let file = &out.file;
         // A long line may not be written in one piece, so processes take turns.
         let turn = if self.shared { file.lock() } else { Ok(()) };
-        let written = turn.and_then(|()| (&*file).write_all(line.as_bytes()));
+        let written = turn.and_then(|()| (&mut &*file).write_all(line.as_bytes()));
         if self.shared {
             let _ = file.unlock();
         }

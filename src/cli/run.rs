@@ -429,15 +429,8 @@ struct Shared {
 
 impl Shared {
     fn run(&self, case: Planned) -> Result<Completion, Failed> {
-        // The case lives on the runtime; this thread sleeps until it has its verdict. Driving it from here would wake the
-        // thread for every chunk of every answer.
-        let (done, verdict) = std::sync::mpsc::sync_channel(1);
-        let engine = self.engine.clone();
-        self.runtime.spawn(async move {
-            let _ = done.send(run_case(&engine, &case).await);
-        });
-        // The sender is dropped without a word only when the case panicked.
-        let judged = verdict.recv().map_err(|_| Failed::from("the case panicked inside roadworthy; please report this"))?;
+        // Driven from this thread, not from the runtime's few: reading an answer must not wait behind judging another one.
+        let judged = self.runtime.block_on(run_case(&self.engine, &case));
         self.progress.step();
         if let Some(why) = judged.skipped {
             return Ok(Completion::ignored_with(line(&why)));

@@ -328,7 +328,8 @@ fn subject<'a>(of: &Of, context: &Context<'a>) -> Result<Cow<'a, str>, Box<Said>
 pub fn judge_all(expectations: &[Expectation], context: &Context, allow_empty: bool) -> Vec<Finding> {
     let exchange = context.exchange();
     let mut findings = Vec::new();
-    let expects_status = expectations.iter().any(|e| mentions(e, &|c| matches!(c, Check::Status(_) | Check::Error(_))));
+    // `not: { status: 500 }` does not ask for a 503, so what stands under `not` excuses nothing.
+    let expects_status = expectations.iter().any(asks_for_status);
     let expects_empty = expectations.iter().any(|e| mentions(e, &|c| matches!(c, Check::NotEmpty)));
     let mut broken = false;
     if let Some(failure) = &exchange.failure {
@@ -349,6 +350,14 @@ pub fn judge_all(expectations: &[Expectation], context: &Context, allow_empty: b
         }
     }
     findings
+}
+
+fn asks_for_status(expectation: &Expectation) -> bool {
+    match &expectation.check {
+        Check::Status(_) | Check::Error(_) => true,
+        Check::All(inner) | Check::Any(inner) => inner.iter().any(asks_for_status),
+        _ => false,
+    }
 }
 
 /// True when the expectation or one inside it fits.

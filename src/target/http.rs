@@ -284,7 +284,7 @@ impl Service {
                 }
                 Ok(Ok(None)) => break,
                 Ok(Err(e)) => {
-                    let ended = events.iter().any(|e| e.data.contains("finish_reason\":\""));
+                    let ended = events.iter().any(|e| wire::is_finish(&e.data));
                     if !ended {
                         fail(exchange, FailureKind::ConnReset, format!("the connection broke inside the stream: {}", chain(&e)));
                     }

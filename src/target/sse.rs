@@ -47,11 +47,6 @@ impl Decoder {
         Ok(())
     }
 
-    /// True when the stream ended inside a line or event, which is then lost.
-    pub fn is_mid_event(&self) -> bool {
-        self.has_data || !self.line.is_empty()
-    }
-
     fn end_line(&mut self, emit: &mut impl FnMut(String)) -> Result<(), TooLong> {
         let mut line = std::mem::take(&mut self.line);
         if !std::mem::replace(&mut self.started, true) && line.starts_with(b"\xef\xbb\xbf") {

@@ -66,6 +66,11 @@ pub fn is_token(data: &str) -> bool {
     is_token_delta(&d)
 }
 
+/// True when an event ends the answer.
+pub fn is_finish(data: &str) -> bool {
+    serde_json::from_str::<Value>(data).is_ok_and(|value| delta(&value).finish_reason.is_some())
+}
+
 fn is_token_delta(d: &Delta) -> bool {
     let calls =
         d.tool_calls.iter().any(|c| ["name", "arguments"].iter().any(|k| c["function"][*k].as_str().is_some_and(|t| !t.is_empty())));
