@@ -115,11 +115,12 @@ mod tests {
             ..RunHeader::default()
         }));
         journal.write(&Event::CaseStarted { id: "a".into() });
+        journal.write(&Event::RunFinished(crate::record::RunEnd::default()));
         let text = std::fs::read_to_string(&journal.path).unwrap();
         assert!(!text.contains("topsecret"));
         std::fs::write(&journal.path, &text[..text.len() - 5]).unwrap();
         assert_eq!(read(&journal.path).unwrap().header.run_id, "r");
         std::fs::write(&journal.path, format!("{text}garbage\n{{}}\n")).unwrap();
-        assert!(read(&journal.path).unwrap_err().contains(":3: "));
+        assert!(read(&journal.path).unwrap_err().contains(":4: "));
     }
 }
