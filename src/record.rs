@@ -139,7 +139,7 @@ pub struct RateEvidence {
 /// A run as a fold of its events.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RunRecord {
-    #[serde(flatten)]
+    #[serde(rename = "run")]
     pub header: RunHeader,
     /// Cases in the order in which they were planned.
     pub cases: Vec<CaseRecord>,

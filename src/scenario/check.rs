@@ -164,6 +164,9 @@ impl<'a> Checker<'a> {
     /// Keys that stand twice.
     pub fn duplicates(&mut self, node: &Node) {
         let entries = node.entries().unwrap_or_default();
+        if !has_duplicates(entries) {
+            return;
+        }
         let mut seen = std::collections::HashMap::new();
         for (key, _) in entries {
             let Some(name) = key.text() else {
@@ -313,6 +316,12 @@ impl<'a> Checker<'a> {
 }
 
 const RANGE_KEYS: &[Key] = &[super::grammar::key("min", Kind::Number, "at least"), super::grammar::key("max", Kind::Number, "at most")];
+
+/// Whether a map has anything to complain of. Maps are small, and nearly all are fine: looking is cheaper than hashing.
+fn has_duplicates(entries: &[(Node, Node)]) -> bool {
+    entries.len() > 32
+        || entries.iter().enumerate().any(|(i, (key, _))| key.text().is_none() || entries[..i].iter().any(|(k, _)| k.text() == key.text()))
+}
 
 fn has_key(kind: &Kind, name: &str) -> bool {
     matches!(kind, Kind::Map(keys) if keys.iter().any(|k| k.name == name))

@@ -52,7 +52,7 @@ fn with_trap_hint(mut diagnostic: Diagnostic) -> Diagnostic {
 /// Parses one scenario file, or tells every mistake in it.
 pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Diagnostic>> {
     let (root, mut found) = shape(source, FILE_KEYS)?;
-    let mut reader = Reader { checker: Checker::new(source), files, compiled: Compiled::default() };
+    let mut reader = Reader { checker: Checker::new(source), files, compiled: Compiled::default(), templates: is_template(&source.text) };
     let name = root.get("scenario").and_then(Node::text).unwrap_or_default().to_owned();
     let defaults = root.get("defaults");
     let mut cases: Vec<Case> = Vec::new();
@@ -79,6 +79,8 @@ struct Reader<'a> {
     checker: Checker<'a>,
     files: &'a dyn Files,
     compiled: Compiled,
+    /// The file holds a template somewhere; most hold none, and need not be searched node by node.
+    templates: bool,
 }
 
 pub(crate) fn duration_of(node: &Node) -> Option<Duration> {
@@ -379,7 +381,7 @@ impl Reader<'_> {
     }
 
     fn expected(&mut self, node: &Node) -> Expected {
-        if has_template(node) {
+        if self.templates && has_template(node) {
             return Expected::Templated(Arc::new(node.clone()));
         }
         Expected::Ready(Arc::new(expectations(node, &mut self.checker, self.files, &mut self.compiled)))
