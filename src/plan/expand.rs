@@ -1,10 +1,11 @@
 //! Multiplies cases by rows and matrix values, and fills their templates.
 
 use super::{Planned, PlannedTurn};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Place};
 use crate::scenario::dataset::{Row, short_hash};
 use crate::scenario::grammar::Kind;
 use crate::scenario::template::{render, render_json};
+use crate::scenario::tree::{Node, Typed, Value as Tree};
 use crate::scenario::{Case, Checker, Compiled, Expected, Files, Input, Scenario, expectations};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -195,9 +196,6 @@ fn expected_for(
     let list = if checker.found.is_empty() { expectations(&filled, &mut checker, files, compiled) } else { Vec::new() };
     if checker.found.is_empty() { Ok(Arc::new(list)) } else { Err(checker.found) }
 }
-
-use crate::diagnostic::Place;
-use crate::scenario::tree::{Node, Typed, Value as Tree};
 
 fn fill(node: &Node, vars: &Map<String, Value>) -> Result<Node, (Place, String)> {
     let value = match &node.value {
