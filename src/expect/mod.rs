@@ -338,7 +338,7 @@ pub fn judge_all(expectations: &[Expectation], context: &Context, allow_empty: b
             findings.push(service::failed(exchange, failure));
             broken = true;
         }
-    } else if exchange.is_empty() && !allow_empty && !expects_empty && !expects_status {
+    } else if exchange.is_empty() && !allow_empty && !expects_empty {
         findings.push(service::empty(exchange));
         broken = true;
     }
