@@ -86,6 +86,11 @@ fn parse(text: &str) -> Result<(Value, bool), Box<Said>> {
     }
 }
 
+/// Whether the answer can be read as JSON at all.
+pub(super) fn is_json(text: &str) -> bool {
+    parse(text).is_ok()
+}
+
 pub(super) fn text_at(text: &str, path: &JsonPath) -> Result<String, Said> {
     let (value, _) = parse(text).map_err(|b| *b)?;
     match path.find(&value).first() {

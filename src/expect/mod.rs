@@ -199,8 +199,11 @@ impl Said {
 pub fn judge(expectation: &Expectation, context: &Context) -> Finding {
     let said = match &expectation.check {
         Check::Not(inner) => {
+            // What cannot be read proves nothing, also not that something is absent.
+            let unreadable = mentions_json(inner) && !json::is_json(&context.exchange().answer);
             let inner = judge(inner, context);
             let outcome = match inner.outcome {
+                Outcome::Missed if unreadable => Outcome::Missed,
                 Outcome::Met => Outcome::Missed,
                 Outcome::Missed => Outcome::Met,
                 other => other,
@@ -350,6 +353,16 @@ pub fn judge_all(expectations: &[Expectation], context: &Context, allow_empty: b
         }
     }
     findings
+}
+
+fn mentions_json(expectation: &Expectation) -> bool {
+    matches!(expectation.of, Of::Json(_))
+        || match &expectation.check {
+            Check::Json(_) => true,
+            Check::Not(inner) => mentions_json(inner),
+            Check::All(inner) | Check::Any(inner) => inner.iter().any(mentions_json),
+            _ => false,
+        }
 }
 
 fn asks_for_status(expectation: &Expectation) -> bool {

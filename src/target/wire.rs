@@ -97,7 +97,7 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
                 break;
             }
         };
-        if let Some(error) = value.get("error").filter(|e| !e.is_null()) {
+        if let Some(error) = error_in(&value) {
             let message = error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned);
             fail(exchange, FailureKind::ApiError, format!("the stream holds an error: {}", crate::redact::excerpt(&message, 200)));
             break;
@@ -131,6 +131,7 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
     if exchange.answer.is_empty() {
         exchange.answer = spoken;
     }
+    ended_badly(exchange);
     split_think(exchange);
     let since = |at: Instant| at.saturating_duration_since(sent);
     let timing = &mut exchange.timing;
@@ -172,7 +173,7 @@ pub fn fold_body(exchange: &mut Exchange, body: &[u8], sent: Instant, ended: Ins
             return fail(exchange, FailureKind::JsonMalformed, format!("the body of the answer is {what}"));
         }
     };
-    if let Some(error) = value.get("error").filter(|e| !e.is_null()) {
+    if let Some(error) = error_in(&value) {
         exchange.answer = clip(&text);
         let message = error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned);
         return fail(
@@ -193,8 +194,22 @@ pub fn fold_body(exchange: &mut Exchange, body: &[u8], sent: Instant, ended: Ins
     message["tool_calls"].as_array().into_iter().flatten().for_each(|c| add_call(&mut exchange.tool_calls, c));
     exchange.finish_reason = choice["finish_reason"].as_str().map(str::to_owned);
     exchange.usage = usage(&value);
+    ended_badly(exchange);
     logprobs(exchange, &choice["logprobs"]);
     split_think(exchange);
+}
+
+/// The error a 200 holds: OpenAI's `{"error": {…}}`, or the flat `{"object": "error", "message": …}` of some servers.
+fn error_in(value: &Value) -> Option<&Value> {
+    value.get("error").filter(|e| !e.is_null()).or_else(|| Some(value).filter(|v| v["object"] == "error"))
+}
+
+/// A service that says itself that it gave up has not answered, whatever it had said by then.
+fn ended_badly(exchange: &mut Exchange) {
+    if let Some(reason @ ("error" | "abort")) = exchange.finish_reason.as_deref() {
+        let message = format!("the service gave the answer up: finish_reason `{reason}`");
+        fail(exchange, FailureKind::ApiError, message);
+    }
 }
 
 /// Keeps what is needed of a body that is not an answer.
@@ -321,6 +336,15 @@ mod tests {
             r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]},"finish_reason":"tool_calls"}]}"#,
         ]);
         assert_eq!(e.tool_calls, [ToolCall { id: "c".into(), name: "f".into(), arguments: "{\"a\":1}".into() }]);
+    }
+
+    #[test]
+    fn an_error_after_the_answer_is_an_error() {
+        let said = r#"{"choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":"stop"}]}"#;
+        let e = stream(&[said, r#"{"object":"error","message":"boom","code":500}"#, "[DONE]"]);
+        assert!(e.failure.unwrap().message.contains("boom"));
+        let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":"abort"}]}"#, "[DONE]"]);
+        assert_eq!(e.failure.unwrap().kind, FailureKind::ApiError);
     }
 
     #[test]
