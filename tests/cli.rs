@@ -288,6 +288,8 @@ fn init_writes_what_runs_and_keeps_what_is_there() {
     let run = project.run(&["run"]);
     assert_eq!(run.status.code(), Some(0), "{}{}", text(&run.stdout), text(&run.stderr));
     assert_eq!(project.run(&["check"]).status.code(), Some(0));
+    // What the CI files run: without an address nothing is judged, least of all the simulated service.
+    assert_eq!(project.run(&["run", "--profile", "ci", "--base-url", ""]).status.code(), Some(2));
     project.write("roadworthy.yaml", "# mine\n");
     assert!(text(&project.run(&["init"]).stdout).contains("kept     roadworthy.yaml"));
     assert_eq!(std::fs::read_to_string(project.dir.path().join("roadworthy.yaml")).unwrap(), "# mine\n");
