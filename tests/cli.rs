@@ -329,6 +329,30 @@ fn without_scenarios_nothing_passes() {
     assert_eq!(project.run(&["run", "missing.yaml"]).status.code(), Some(2));
 }
 
+/// A report may go to a device or a pipe, which must still be one afterwards.
+#[cfg(unix)]
+#[test]
+fn devices_and_pipes_are_written_to_never_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let project = Project::new(&cases(&[("one", "hi", "equals: hi")]));
+    let pipe = project.dir.path().join("report.pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    assert_eq!(project.run(&["run", "--junit", pipe.to_str().unwrap()]).status.code(), Some(0));
+    assert!(reader.join().unwrap().contains("<testsuites"));
+    assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
+    if cfg!(target_os = "linux") {
+        // Reached through a link, so that a mistake replaces the link and not the machine's device.
+        let full = project.dir.path().join("full");
+        std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+        assert_eq!(project.run(&["run", "--junit", full.to_str().unwrap()]).status.code(), Some(6));
+        assert!(full.symlink_metadata().unwrap().is_symlink());
+    }
+}
+
 /// nextest lists the harness and runs every case as a process of its own; they share one record.
 #[test]
 fn nextest_finds_and_runs_the_harness() {

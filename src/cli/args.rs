@@ -162,16 +162,23 @@ pub struct RunArgs {
     pub quiet: bool,
 }
 
+/// Files to write beside what is shown.
 #[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// Journal of a run; default: the newest in `runs`
-    pub run: Option<PathBuf>,
+pub struct ReportFiles {
     /// Write JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
     /// Write JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Journal of a run; default: the newest in `runs`
+    pub run: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: ReportFiles,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -182,12 +189,8 @@ pub struct ReplayArgs {
     pub run: PathBuf,
     /// Scenario files and folders; default: `scenarios` of roadworthy.yaml
     pub paths: Vec<PathBuf>,
-    /// Write JUnit XML
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Write JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: ReportFiles,
     #[command(flatten)]
     pub common: CommonArgs,
 }

@@ -49,10 +49,15 @@ pub fn diagnostics(found: &[Diagnostic], color: bool) {
     }
 }
 
-/// Writes a file whole or not at all, making its folder.
+/// Writes a file whole or not at all, making its folder. A device, pipe or link is written to, never replaced:
+/// renaming a file over `/dev/null` would take the device away from the whole machine.
 pub fn write_file(path: &Path, text: &str) -> Result<(), String> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
+        if path.symlink_metadata().is_ok_and(|m| !m.is_file()) {
+            let mut file = std::fs::OpenOptions::new().write(true).truncate(true).open(path)?;
+            return file.write_all(text.as_bytes()).and_then(|()| file.flush());
+        }
         std::fs::create_dir_all(dir)?;
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
         file.write_all(text.as_bytes())?;

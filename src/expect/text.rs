@@ -145,6 +145,17 @@ fn identifiers(prompt: &str) -> Vec<String> {
     found
 }
 
+/// Whether `wanted` stands in `have` as itself: where it begins or ends with a character that `joins`, no such character
+/// continues it. `AB-1234` is not in `AB-12345`, nor the fact `100` in `1100`; in Chinese text no space is needed.
+fn stands_alone(have: &str, wanted: &str, joins: fn(char) -> bool) -> bool {
+    let (starts, ends) = (wanted.starts_with(joins), wanted.ends_with(joins));
+    have.match_indices(wanted).any(|(at, found)| {
+        let before = have[..at].chars().next_back().is_some_and(joins);
+        let after = have[at + found.len()..].chars().next().is_some_and(joins);
+        !(starts && before || ends && after)
+    })
+}
+
 pub(super) fn keeps(text: &str, prompt: &str, all: Option<&[String]>, matching: Option<&regex::Regex>) -> Said {
     let wanted: Vec<String> = match (all, matching) {
         (Some(all), _) => all.to_vec(),
@@ -155,7 +166,8 @@ pub(super) fn keeps(text: &str, prompt: &str, all: Option<&[String]>, matching: 
         return Said::cannot("the prompt holds no identifier to keep; name them with `keeps: { all: […] }`");
     }
     let have = fold(text, true);
-    let lost: Vec<String> = wanted.iter().filter(|w| !have.contains(&fold(w, true))).cloned().collect();
+    let lost: Vec<String> =
+        wanted.iter().filter(|w| !stands_alone(&have, &fold(w, true), |c| c.is_ascii_alphanumeric())).cloned().collect();
     match lost.is_empty() {
         true => Said::content(true, format!("answer keeps {}", quoted(&wanted))),
         false => Said::content(false, format!("answer lost {} of the prompt", quoted(&lost))),
@@ -165,8 +177,11 @@ pub(super) fn keeps(text: &str, prompt: &str, all: Option<&[String]>, matching: 
 pub(super) fn facts(text: &str, all: &[Vec<String>], min: f64) -> Said {
     let plain = |t: &str| half_width(&fold(t, false)).split_whitespace().collect::<Vec<_>>().join(" ");
     let have = plain(text);
-    let missing: Vec<String> =
-        all.iter().filter(|aliases| !aliases.iter().any(|a| have.contains(&plain(a)))).map(|a| a.join(" / ")).collect();
+    let missing: Vec<String> = all
+        .iter()
+        .filter(|aliases| !aliases.iter().any(|a| stands_alone(&have, &plain(a), |c| c.is_ascii_digit())))
+        .map(|a| a.join(" / "))
+        .collect();
     let share = 1.0 - missing.len() as f64 / all.len().max(1) as f64;
     let mut why = format!("{} of {} facts found, expected {:.0} %", all.len() - missing.len(), all.len(), min * 100.0);
     if !missing.is_empty() {
@@ -187,6 +202,14 @@ mod tests {
             contains("cafe\u{301}", &Search { any: vec!["café".into()], case_sensitive: true, ..Search::default() }).outcome,
             Outcome::Met
         );
+    }
+
+    #[test]
+    fn a_longer_number_is_another_number() {
+        assert_eq!(facts("It costs 1100 yuan", &[vec!["100".into()]], 1.0).outcome, Outcome::Missed);
+        assert_eq!(facts("共100元，不是1100元", &[vec!["100".into()]], 1.0).outcome, Outcome::Met);
+        assert_eq!(keeps("xxAB-12345", "", Some(&["AB-1234".into()]), None).outcome, Outcome::Missed);
+        assert_eq!(keeps("订单AB-1234已取消", "", Some(&["AB-1234".into()]), None).outcome, Outcome::Met);
     }
 
     #[test]

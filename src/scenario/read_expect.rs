@@ -242,10 +242,13 @@ impl ExpectReader<'_, '_> {
             "contains" => Check::Contains(self.nonempty_search(value)?),
             "matches" => {
                 let node = value.get("pattern").unwrap_or(value);
-                Check::Matches {
-                    pattern: self.pattern(node, flag(value, "lookaround", false))?,
-                    count: value.get("count").and_then(range_of),
+                let pattern = self.pattern(node, flag(value, "lookaround", false))?;
+                let count = value.get("count").and_then(range_of);
+                if count.is_none() && pattern.count("").is_ok_and(|n| n > 0) {
+                    self.checker.error(node.place, "bad-value", "this expression matches the empty text, so it matches every answer");
+                    return None;
                 }
+                Check::Matches { pattern, count }
             }
             "starts_with" => {
                 let (any, case_sensitive) = self.affix(value)?;
@@ -288,10 +291,12 @@ impl ExpectReader<'_, '_> {
             }
             "facts" => {
                 let list = value.get("all").unwrap_or(value);
-                Check::Facts {
-                    all: list.items().unwrap_or_default().iter().map(|n| texts(Some(n))).collect(),
-                    min: text("min").and_then(|t| units::share(&t).ok()).map_or(1.0, |s| s.0),
+                let min = text("min").and_then(|t| units::share(&t).ok()).map_or(1.0, |s| s.0);
+                if min == 0.0 {
+                    self.checker.error(value.place, "bad-value", "`min: 0%` asks for no fact at all, so every answer would pass");
+                    return None;
                 }
+                Check::Facts { all: list.items().unwrap_or_default().iter().map(|n| texts(Some(n))).collect(), min }
             }
             "refuses" => Check::Refuses { also: texts(value.get("also")) },
             "asks_back" => Check::AsksBack { also: texts(value.get("also")) },

@@ -123,9 +123,12 @@ impl Service {
                     self.without_usage.store(true, Ordering::Relaxed);
                     continue;
                 }
-                Sent::TryAgain(reason, asked) if (retries.len() as u64) + 1 < retry.attempts => {
+                // A service that asks for longer than the whole request may take will not be waited for.
+                Sent::TryAgain(reason, asked)
+                    if (retries.len() as u64) + 1 < retry.attempts && asked.is_none_or(|a| a <= request.total) =>
+                {
                     // Between half and the whole of the backoff, so that clients that failed together do not return together.
-                    let wait = asked.unwrap_or_else(|| backoff.mul_f64(0.5 + jitter / 2.0)).min(Duration::from_secs(60));
+                    let wait = asked.unwrap_or_else(|| backoff.mul_f64(0.5 + jitter / 2.0)).min(request.total);
                     backoff *= 2;
                     retries.push(TransportRetry { reason, waited: wait });
                     tokio::time::sleep(wait).await;
