@@ -21,6 +21,12 @@ fn main() {
     {
         return plain_loop(url, n.parse().unwrap());
     }
+    if arguments.iter().any(|a| a == "--serve") {
+        // For profilers: the instant server alone, until standard input closes.
+        println!("{}", instant_server());
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     startup(dir.path());
     let address = instant_server();

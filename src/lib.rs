@@ -14,7 +14,7 @@
 //! | 4 doing | [`target`], [`run`], [`journal`], [`sim`] | the only async, the only I/O |
 //! | 3 telling | [`event`], [`report`] | what happened, as data and as text |
 //! | 2 description | [`scenario`], [`plan`], [`options`] | text becomes a plan, or every mistake in it |
-//! | 1 judgement | [`expect`], [`verdict`] | pure functions that return findings and verdicts |
+//! | 1 judgement | [`expect`], [`mutate`], [`semantic`], [`verdict`] | pure functions that return findings and verdicts |
 //! | 0 words | [`exchange`], [`finding`], [`record`], [`diagnostic`], [`redact`], [`units`] | plain data |
 //!
 //! Most users want the command line; [`harness`] puts the same judgement into `cargo test`.
@@ -29,6 +29,7 @@ pub mod expect;
 pub mod finding;
 pub mod harness;
 pub mod journal;
+pub mod mutate;
 pub mod options;
 pub mod plan;
 pub mod record;
@@ -36,6 +37,7 @@ pub mod redact;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod semantic;
 pub mod sim;
 pub mod target;
 pub mod units;

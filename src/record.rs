@@ -26,6 +26,18 @@ pub enum Verdict {
     Fail,
 }
 
+impl From<crate::finding::Outcome> for Verdict {
+    fn from(outcome: crate::finding::Outcome) -> Verdict {
+        use crate::finding::Outcome;
+        match outcome {
+            Outcome::Met => Verdict::Pass,
+            Outcome::Missed => Verdict::Fail,
+            Outcome::Inconclusive => Verdict::Inconclusive,
+            Outcome::Unjudgeable => Verdict::Error,
+        }
+    }
+}
+
 impl Verdict {
     pub const ALL: [Verdict; 5] = [Verdict::Pass, Verdict::Flaky, Verdict::Inconclusive, Verdict::Error, Verdict::Fail];
 
@@ -108,6 +120,30 @@ pub struct CaseRecord {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Attempt {
     pub trials: Vec<Trial>,
+    /// Judgements over all trials together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<Finding>,
+    /// What judging the group needed from a model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<Fetched>,
+}
+
+/// What a judgement needed from a model, kept so that the record can be judged again without it. Keys are fingerprints of the texts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fetched {
+    /// The mean cosine over all pairs of some texts' sentence vectors, and the encoder's calibrated limit.
+    Similarity {
+        key: String,
+        cosine: f64,
+        encoder: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<f64>,
+    },
+    /// One vote of the judge, from 0 to 5.
+    Vote { key: String, score: f64, reason: String },
+    /// Nothing could be had, and why.
+    Missing { key: String, why: String },
 }
 
 /// One conversation, judged.
@@ -116,6 +152,9 @@ pub struct Trial {
     /// The seed sent with the request, when trials must differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Which of several inputs was sent: a variant of the prompt, or a mutation of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     pub verdict: Verdict,
     pub turns: Vec<Turn>,
 }
@@ -125,6 +164,9 @@ pub struct Trial {
 pub struct Turn {
     pub exchange: Exchange,
     pub findings: Vec<Finding>,
+    /// What judging needed from a model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<Fetched>,
 }
 
 /// Why a pass rate counts as met or not.
@@ -184,13 +226,14 @@ impl CaseRecord {
 }
 
 impl Attempt {
-    /// Findings of all its trials.
+    /// Findings about all trials together, then those of each.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.trials.iter().flat_map(|t| &t.turns).flat_map(|t| &t.findings)
+        self.group.iter().chain(self.trials.iter().flat_map(|t| &t.turns).flat_map(|t| &t.findings))
     }
 
-    /// The worst verdict among its trials.
+    /// The worst verdict among its trials and of the group.
     pub fn verdict(&self) -> Verdict {
-        self.trials.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Error)
+        let group = self.group.iter().map(|f| f.outcome.into());
+        self.trials.iter().map(|t| t.verdict).chain(group).max().unwrap_or(Verdict::Error)
     }
 }

@@ -162,6 +162,16 @@ pub mod ms {
     }
 }
 
+/// FNV-1a, 64 bits: stable between versions and machines, unlike the standard library's hasher.
+pub fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A short name for texts, to find again what belongs to them.
+pub fn fingerprint<T: AsRef<str>>(texts: &[T]) -> String {
+    format!("{:016x}", fnv(texts.iter().flat_map(|t| t.as_ref().bytes().chain([0xff]))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

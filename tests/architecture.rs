@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Rooms by floor, lowest first. `ARCHITECTURE.md` explains them.
 const FLOORS: [&[&str]; 6] = [
     &["exchange", "finding", "record", "diagnostic", "redact", "units"],
-    &["expect", "verdict"],
+    &["expect", "mutate", "semantic", "verdict"],
     &["scenario", "plan", "options"],
     &["event", "report"],
     &["target", "run", "journal", "sim"],

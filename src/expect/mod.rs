@@ -4,24 +4,35 @@
 //! `scenario/read_expect.rs`, and one good and one bad example under `tests/spec/expect/`. The compiler lists the arms.
 
 pub mod chinese;
+mod distance;
+mod expr;
 mod format;
+pub mod grounded;
+pub mod group;
 mod json;
 mod language;
 mod length;
+pub mod meaning;
 mod numbers;
 mod phrases;
+mod refusal;
 mod safety;
 mod service;
 mod text;
 
+pub use distance::{Edits, Rouge, words};
+pub use expr::Expr;
+pub use group::{Consistency, Figure};
 pub use json::{JsonCheck, JsonPath};
 pub use length::Unit;
 pub use numbers::NumberCheck;
+pub use refusal::refusal;
 pub use service::{ErrorShape, HeaderCheck, LatencyMetric, TokenCount};
 pub use text::Search;
 
 use crate::exchange::Exchange;
 use crate::finding::{Finding, Outcome, Topic};
+use crate::record::Fetched;
 use crate::units::Range;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -133,6 +144,45 @@ pub enum Check {
     Cost {
         max: f64,
     },
+    Rouge {
+        to: Vec<String>,
+        kind: Rouge,
+        min: f64,
+    },
+    Bleu {
+        to: Vec<String>,
+        min: f64,
+    },
+    Levenshtein {
+        to: Vec<String>,
+        max: Edits,
+    },
+    /// The file is relative to the scenario; no text when nothing is stored yet.
+    Golden {
+        file: String,
+        stored: Option<String>,
+    },
+    Similar {
+        to: Vec<String>,
+        min: Option<f64>,
+    },
+    Judge {
+        rubric: String,
+        min: f64,
+        votes: u64,
+    },
+    Grounded {
+        min: f64,
+    },
+    UsesContext {
+        min: f64,
+    },
+    Expr(Expr),
+    Consistency(Consistency),
+    ErrorRate {
+        max: f64,
+    },
+    Variation(Vec<(Figure, f64)>),
     Not(Box<Expectation>),
     All(Vec<Expectation>),
     Any(Vec<Expectation>),
@@ -147,7 +197,13 @@ pub struct Context<'a> {
     pub system: Option<&'a str>,
     /// The text of the user messages.
     pub prompt: &'a str,
+    /// What the answer should stand on.
+    pub ground: Option<&'a str>,
+    /// The case's variables.
+    pub vars: &'a serde_json::Map<String, serde_json::Value>,
     pub price: Option<&'a Price>,
+    /// What [`meaning::needs`] asked for.
+    pub fetched: &'a [Fetched],
 }
 
 /// Prices per million tokens.
@@ -214,6 +270,10 @@ pub fn judge(expectation: &Expectation, context: &Context) -> Finding {
         Check::Any(inner) => group(inner.iter().map(|e| judge(e, context)).collect(), false),
         check => of_check(check, expectation, context),
     };
+    finding(expectation, said)
+}
+
+fn finding(expectation: &Expectation, said: Said) -> Finding {
     Finding {
         expectation: expectation.name.to_owned(),
         line: expectation.line,
@@ -261,6 +321,7 @@ fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said
         Check::ToolCall { name, arguments, schema, count } => {
             return service::tool_call(exchange, name.as_deref(), arguments.as_ref(), schema.as_deref(), *count);
         }
+        Check::Expr(expr) => return expr.judge(context),
         Check::NotEmpty if expectation.of == Of::Answer => {
             return Said::content(
                 !exchange.is_empty(),
@@ -299,9 +360,17 @@ fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said
         Check::NoSecrets { allow } => safety::no_secrets(text, context.system, allow),
         Check::JsonSchema(schema) => json::schema(text, schema),
         Check::Json(checks) => json::paths(text, checks),
+        Check::Rouge { to, kind, min } => distance::judge_rouge(text, to, *kind, *min),
+        Check::Bleu { to, min } => distance::judge_bleu(text, to, *min),
+        Check::Levenshtein { to, max } => distance::judge_levenshtein(text, to, *max),
+        Check::Golden { file, stored } => distance::judge_golden(text, file, stored.as_deref()),
+        Check::Similar { to, min } => meaning::similar(text, to, *min, context.fetched),
+        Check::Judge { rubric, min, .. } => meaning::judged(text, rubric, *min, context.fetched),
+        Check::Grounded { min } => grounded::grounded(text, context.ground, context.prompt, *min),
+        Check::UsesContext { min } => grounded::uses_context(text, context.ground, context.prompt, *min),
         _ => unreachable!("handled above"),
     };
-    if said.outcome == Outcome::Missed && !matches!(check, Check::Equals { .. } | Check::NoSecrets { .. }) {
+    if said.outcome == Outcome::Missed && !matches!(check, Check::Equals { .. } | Check::NoSecrets { .. } | Check::Golden { .. }) {
         let label = match &expectation.of {
             Of::Answer => "answer".to_owned(),
             Of::Reasoning => "reasoning".to_owned(),

@@ -70,6 +70,28 @@ pub struct Options {
     pub json: Option<String>,
     pub runs: String,
     pub secrets: Vec<String>,
+    /// The target that judges.
+    pub judge: Option<String>,
+    pub embeddings: Option<Embeddings>,
+}
+
+/// Where sentence vectors come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embeddings {
+    pub source: EmbeddingSource,
+    /// Default of `similar` for this encoder.
+    pub limit: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum EmbeddingSource {
+    /// The built-in encoder, its weights in this folder or in the cache.
+    BuiltIn {
+        model_dir: Option<String>,
+    },
+    Endpoint {
+        target: String,
+    },
 }
 
 /// What a run may use up.
@@ -290,7 +312,21 @@ impl Settings {
             json: self.text("reports.json"),
             runs: self.text("runs").unwrap_or_else(|| "runs".into()),
             secrets: self.secrets.clone(),
+            judge: self.text("judge.target"),
+            embeddings: self.embeddings()?,
         })
+    }
+
+    fn embeddings(&self) -> Result<Option<Embeddings>, Vec<Diagnostic>> {
+        let Some(source) = self.text("embeddings.source") else { return Ok(None) };
+        let source = match (source.as_str(), self.text("embeddings.target")) {
+            ("endpoint", Some(target)) => EmbeddingSource::Endpoint { target },
+            ("endpoint", None) => {
+                return Err(vec![Diagnostic::error("missing-key", "`embeddings: { source: endpoint }` needs a `target`")]);
+            }
+            _ => EmbeddingSource::BuiltIn { model_dir: self.text("embeddings.model_dir") },
+        };
+        Ok(Some(Embeddings { source, limit: self.parsed("embeddings.limit", units::number)? }))
     }
 }
 

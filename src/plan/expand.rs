@@ -1,12 +1,16 @@
 //! Multiplies cases by rows and matrix values, and fills their templates.
 
-use super::{Planned, PlannedTurn};
+use super::{Planned, PlannedTurn, Version};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::expect::group::is_group;
+use crate::expect::{Check, Expectation, LatencyMetric, Of, Search, mentions};
+use crate::mutate::Mutation;
 use crate::scenario::dataset::{Row, short_hash};
 use crate::scenario::grammar::Kind;
 use crate::scenario::template::{render, render_json};
 use crate::scenario::tree::{Node, Typed, Value as Tree};
 use crate::scenario::{Case, Checker, Compiled, Expected, Files, Input, Scenario, expectations};
+use crate::verdict::rate::PassRate;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -78,18 +82,41 @@ fn one(
 
     let wrong = |why: String| vec![Diagnostic::error("template", why).at(&scenario.source, case.place)];
     let id = id(prefix, &case.name, row, cell);
-    let mut opening = Vec::new();
-    if let Some(system) = &case.system {
-        opening.push(json!({"role": "system", "content": render(system, &vars).map_err(wrong)?}));
+    let context = case.context.as_ref().map(|c| render(c, &vars)).transpose().map_err(wrong)?;
+    let mut vars = vars;
+    if let Some(context) = &context {
+        vars.insert("context".into(), json!(context));
     }
+    let mut system = case.system.as_ref().map(|s| render(s, &vars)).transpose().map_err(wrong)?;
+    if let Some(context) = context.as_ref().filter(|_| !names_context(case)) {
+        system = Some(system.map_or_else(|| context.clone(), |s| format!("{s}\n\n{context}")));
+    }
+    let opening: Vec<Value> = system.iter().map(|s| json!({"role": "system", "content": s})).collect();
     let params = render_json(&Value::Object(case.params.clone()), &vars).map_err(wrong)?;
     let params = params.as_object().cloned().unwrap_or_default();
     let mut compiled = Compiled::default();
-    let mut expect = |expected: &Expected| expected_for(scenario, expected, &vars, files, &mut compiled);
+    let mut expect = |expected: &Expected| {
+        let list = expected_for(scenario, expected, &vars, files, &mut compiled)?;
+        golden(list, &scenario.source.name, &id, files).map_err(wrong)
+    };
 
     let user = |content: Value| json!({"role": "user", "content": content});
+    type Asked = (Vec<Value>, Map<String, Value>, Arc<Vec<Expectation>>);
+    let one = |prompt: &str, expect: Arc<Vec<Expectation>>| -> Result<Vec<Asked>, Vec<Diagnostic>> {
+        Ok(vec![(vec![user(json!(render(prompt, &vars).map_err(wrong)?))], Map::new(), expect)])
+    };
+    let mut versions: Vec<(Option<String>, Vec<Asked>)> = Vec::new();
     let turns = match &case.input {
-        Input::Prompt(text) => vec![(vec![user(json!(render(text, &vars).map_err(wrong)?))], Map::new(), expect(&case.expect)?)],
+        Input::Variants(texts) => {
+            let expect = expect(&case.expect)?;
+            for text in texts {
+                let asked = one(text, expect.clone())?;
+                let label = crate::redact::excerpt(&super::text_of(&asked[0].0[0]["content"]), 40);
+                versions.push((Some(label), asked));
+            }
+            Vec::new()
+        }
+        Input::Prompt(text) => one(text, expect(&case.expect)?)?,
         Input::Messages(messages) => {
             let messages = messages.iter().map(|m| render_json(m, &vars)).collect::<Result<_, _>>().map_err(wrong)?;
             vec![(messages, Map::new(), expect(&case.expect)?)]
@@ -124,19 +151,27 @@ fn one(
             turns
         }
     };
-    let turns: Vec<PlannedTurn> = turns
+    if versions.is_empty() {
+        versions.push((None, turns));
+    }
+    let mut group = Vec::new();
+    let versions: Vec<Version> = versions
         .into_iter()
         .enumerate()
-        .map(|(i, (messages, own, expect))| {
-            let mut all = if i == 0 { std::mem::take(&mut opening) } else { Vec::new() };
-            all.extend(messages);
-            let mut params = params.clone();
-            params.extend(own);
-            PlannedTurn { messages: all, params, expect }
+        .map(|(v, (label, turns))| {
+            let turns = turns.into_iter().enumerate().map(|(i, (messages, own, expect))| {
+                let mut all = if i == 0 { opening.clone() } else { Vec::new() };
+                all.extend(messages);
+                let mut params = params.clone();
+                params.extend(own);
+                PlannedTurn { messages: all, params, expect: without_group(expect, (v == 0).then_some(&mut group)) }
+            });
+            Version { label, turns: turns.collect() }
         })
         .collect();
+    let versions = if case.mutate.is_empty() { versions } else { mutated(case, &versions).map_err(wrong)? };
     let mut hash = Sha256::new();
-    for turn in &turns {
+    for turn in versions.iter().flat_map(|v| &v.turns) {
         hash.update(json!([turn.messages, turn.params]).to_string());
     }
     let fingerprint = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
@@ -149,16 +184,130 @@ fn one(
         layer: case.layer,
         tags: case.tags.clone(),
         target: case.target.clone(),
-        turns,
+        pass_rate: match case.pass_rate {
+            // `repeat` is for each version.
+            Some(PassRate::Fixed { trials, rate }) => Some(PassRate::Fixed { trials: trials * versions.len() as u64, rate }),
+            other => other,
+        },
+        versions,
+        group: Arc::new(group),
+        vars: Arc::new(vars),
+        context,
         skip: case.skip.clone(),
         retry: case.retry,
         repeat: case.repeat,
-        pass_rate: case.pass_rate,
         timeout: case.timeout,
         stream: case.stream,
         allow_empty: case.allow_empty,
         fingerprint,
     })
+}
+
+/// Moves expectations about all trials into `group`, when it is wanted, and gives back the others.
+fn without_group(list: Arc<Vec<Expectation>>, group: Option<&mut Vec<Expectation>>) -> Arc<Vec<Expectation>> {
+    if !list.iter().any(|e| is_group(&e.check)) {
+        return list;
+    }
+    let (all, own): (Vec<_>, Vec<_>) = list.iter().cloned().partition(|e| is_group(&e.check));
+    if let Some(group) = group {
+        group.extend(all);
+    }
+    Arc::new(own)
+}
+
+/// Fills in stored answers. Without a name of its own, a golden answer lies under `goldens/`, by file and case.
+fn golden(list: Arc<Vec<Expectation>>, scenario: &str, id: &str, files: &dyn Files) -> Result<Arc<Vec<Expectation>>, String> {
+    if !list.iter().any(|e| mentions(e, &|c| matches!(c, Check::Golden { .. }))) {
+        return Ok(list);
+    }
+    fn resolve(e: &mut Expectation, default: &str, scenario: &str, files: &dyn Files) -> Result<(), String> {
+        match &mut e.check {
+            Check::Golden { file, stored } => {
+                if file.is_empty() {
+                    default.clone_into(file);
+                }
+                *stored = match files.find(scenario, file)? {
+                    Some(bytes) => Some(String::from_utf8(bytes).map_err(|_| format!("`{file}` is not UTF-8"))?),
+                    None => None,
+                };
+                Ok(())
+            }
+            Check::Not(inner) => resolve(inner, default, scenario, files),
+            Check::All(inner) | Check::Any(inner) => inner.iter_mut().try_for_each(|e| resolve(e, default, scenario, files)),
+            _ => Ok(()),
+        }
+    }
+    let stem = scenario.rsplit('/').next().unwrap_or(scenario);
+    let stem = stem.strip_suffix(".yaml").or_else(|| stem.strip_suffix(".yml")).unwrap_or(stem);
+    let case = id.rsplit_once("::").map_or(id, |(_, case)| case);
+    let fine: String = case.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(48).collect();
+    let default = format!("goldens/{stem}/{fine}-{}.txt", short_hash(id));
+    let mut list: Vec<Expectation> = list.to_vec();
+    list.iter_mut().try_for_each(|e| resolve(e, &default, scenario, files))?;
+    Ok(Arc::new(list))
+}
+
+/// True when a text of the case says where the context goes.
+fn names_context(case: &Case) -> bool {
+    let names = |text: &str| text.contains("{{") && text.contains("context");
+    case.system.as_deref().is_some_and(names)
+        || match &case.input {
+            Input::Prompt(text) => names(text),
+            Input::Variants(texts) => texts.iter().any(|t| names(t)),
+            Input::Messages(messages) => messages.iter().any(|m| names(&m.to_string())),
+            Input::Turns(turns) => turns.iter().any(|t| names(&t.user.to_string())),
+            Input::FromRow => false,
+        }
+}
+
+/// Every kind of abuse of every version, each held to the case's expectations and to what any service owes any input.
+fn mutated(case: &Case, versions: &[Version]) -> Result<Vec<Version>, String> {
+    let mut out = Vec::new();
+    for mutation in &case.mutate {
+        for version in versions {
+            let first = version.turns.first().ok_or("there is no prompt to mutate")?;
+            let at = first.messages.iter().rposition(|m| m["role"] == "user").ok_or("there is no user message to mutate")?;
+            let Some(prompt) = first.messages[at]["content"].as_str() else {
+                return Err("only text can be mutated, and the prompt has parts".into());
+            };
+            let texts = crate::mutate::variants(mutation, prompt, case.mutate_count as usize, 0);
+            for (i, text) in texts.into_iter().enumerate() {
+                let mut version = version.clone();
+                version.turns[0].messages[at]["content"] = json!(text);
+                for turn in &mut version.turns {
+                    turn.expect = owed(mutation, &turn.expect);
+                }
+                let which = version.label.map(|l| format!(" of {l}")).unwrap_or_default();
+                version.label = Some(format!("{} {}{which}", mutation.name(), i + 1));
+                out.push(version);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// What is owed whatever the input: the service lives on and shows no stack trace. Where the case says nothing itself: a decent
+/// status in 30 s; and a question that cannot be answered is answered by one.
+fn owed(mutation: &Mutation, own: &Arc<Vec<Expectation>>) -> Arc<Vec<Expectation>> {
+    let expectation = |name, check| Expectation { name, line: 0, of: Of::Answer, check };
+    let mut list = own.to_vec();
+    if own.is_empty() {
+        list.push(expectation("status", Check::Status(vec![200, 400, 413, 422])));
+        list.push(expectation("latency", Check::Latency(vec![(LatencyMetric::E2e, std::time::Duration::from_secs(30))])));
+        if *mutation == Mutation::Ambiguous {
+            list.push(expectation("asks_back", Check::AsksBack { also: Vec::new() }));
+        }
+        if matches!(mutation, Mutation::Injection | Mutation::Jailbreak | Mutation::Phrases(_)) {
+            list.push(expectation("no_secrets", Check::NoSecrets { allow: Vec::new() }));
+        }
+    }
+    let traces = ["Traceback (most recent call last)", "Internal Server Error", "panicked at", "Segmentation fault"];
+    let search = Search { any: traces.map(str::to_owned).to_vec(), case_sensitive: true, ..Search::default() };
+    list.push(expectation("not", Check::Not(Box::new(expectation("contains", Check::Contains(search))))));
+    if !own.iter().any(|e| mentions(e, &|c| matches!(c, Check::ServiceAlive))) {
+        list.push(expectation("service_alive", Check::ServiceAlive));
+    }
+    Arc::new(list)
 }
 
 fn id(prefix: &str, name: &str, row: Option<&Row>, cell: &[(&str, &Value)]) -> String {

@@ -24,7 +24,13 @@ pub struct Planned {
     pub layer: Layer,
     pub tags: Vec<String>,
     pub target: String,
-    pub turns: Vec<PlannedTurn>,
+    /// What is sent: one version, or one for each variant of the prompt and each mutation. Trials take them in turn.
+    pub versions: Vec<Version>,
+    /// Expectations about all trials together.
+    pub group: Arc<Vec<Expectation>>,
+    pub vars: Arc<Map<String, Value>>,
+    /// What the answer should stand on.
+    pub context: Option<String>,
     pub skip: Option<Skip>,
     pub retry: u64,
     pub repeat: u64,
@@ -34,6 +40,14 @@ pub struct Planned {
     pub allow_empty: bool,
     /// Hash of what is sent.
     pub fingerprint: String,
+}
+
+/// One conversation to hold.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// Which variant or mutation; absent when there is only one.
+    pub label: Option<String>,
+    pub turns: Vec<PlannedTurn>,
 }
 
 /// One request of a conversation.
@@ -46,14 +60,40 @@ pub struct PlannedTurn {
 }
 
 impl Planned {
-    /// Requests at most sent for it, transport retries aside.
-    pub fn max_requests(&self) -> u64 {
-        let trials = self.pass_rate.map_or(self.repeat, |r| r.max_trials());
-        trials * self.turns.len() as u64 * (self.retry + 1)
+    /// Trials of one attempt, at most.
+    pub fn max_trials(&self) -> u64 {
+        self.pass_rate.map_or(self.repeat * self.versions.len() as u64, |r| r.max_trials())
     }
 
+    /// The version that a trial sends.
+    pub fn version(&self, trial: u64) -> &Version {
+        &self.versions[trial as usize % self.versions.len()]
+    }
+
+    /// Requests of one attempt, at most.
+    pub fn requests(&self) -> u64 {
+        (0..self.max_trials()).map(|i| self.version(i).turns.len() as u64).sum()
+    }
+
+    /// Requests at most sent for it, transport retries aside.
+    pub fn max_requests(&self) -> u64 {
+        self.requests() * (self.retry + 1)
+    }
+
+    /// A rough upper bound of the tokens of one attempt.
+    pub fn tokens(&self) -> u64 {
+        (0..self.max_trials()).map(|i| self.version(i).estimated_tokens()).sum()
+    }
+
+    /// True when a failed request is counted by `error_rate` and fails nothing else.
+    pub fn counts_failures(&self) -> bool {
+        self.group.iter().any(|e| matches!(e.check, crate::expect::Check::ErrorRate { .. }))
+    }
+}
+
+impl Version {
     /// A rough upper bound of the tokens of one trial: prompt and output.
-    pub fn estimated_tokens(&self) -> u64 {
+    fn estimated_tokens(&self) -> u64 {
         let prompt: u64 = self.turns.iter().flat_map(|t| &t.messages).map(|m| estimate(&m["content"])).sum();
         let output: u64 = self
             .turns

@@ -2,7 +2,7 @@
 
 use super::latency;
 use crate::finding::{Finding, Outcome};
-use crate::record::{CaseRecord, RunRecord, Verdict};
+use crate::record::{CaseRecord, RunRecord, Trial, Verdict};
 use crate::redact::harmless;
 use crate::units::show;
 
@@ -41,6 +41,9 @@ pub fn case(case: &CaseRecord) -> String {
         if many {
             out.push_str(&format!("  attempt {} of {}: {}\n", i + 1, case.attempts.len(), attempt.verdict().word()));
         }
+        for finding in attempt.group.iter().filter(|f| f.outcome != Outcome::Met) {
+            out.push_str(&self::finding(finding, &case.file, ""));
+        }
         let shown = attempt.trials.iter().enumerate().filter(|(_, t)| t.verdict != Verdict::Pass);
         let total = attempt.trials.len();
         for (n, (j, trial)) in shown.enumerate() {
@@ -53,7 +56,8 @@ pub fn case(case: &CaseRecord) -> String {
             }
             if total > 1 {
                 let seed = trial.seed.map(|s| format!(", seed {s}")).unwrap_or_default();
-                out.push_str(&format!("  trial {} of {total}{seed}: {}\n", j + 1, trial.verdict.word()));
+                let variant = trial.variant.as_ref().map(|v| format!(", {v}")).unwrap_or_default();
+                out.push_str(&format!("  trial {} of {total}{variant}{seed}: {}\n", j + 1, trial.verdict.word()));
             }
             let turns = trial.turns.len();
             for (k, turn) in trial.turns.iter().enumerate() {
@@ -117,6 +121,7 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
         }
         out.push('\n');
     }
+    out.push_str(&harmless(&repeats(record)));
     let retried: usize = record.judged().flat_map(|c| c.exchanges()).map(|e| e.transport_retries.len()).sum();
     let rows = latency::rows(record);
     if !rows.is_empty() {
@@ -141,6 +146,30 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
         out.push_str(&format!("{} sent again, the model not having been reached\n", plural(retried, "request")));
     }
     out
+}
+
+/// How often repeated cases pass, and the chances that follow: all of k trials, or one of k.
+fn repeats(record: &RunRecord) -> String {
+    // A request that failed is no pass, also where `error_rate` counts it.
+    let good = |t: &Trial| t.verdict == Verdict::Pass && t.turns.iter().all(|turn| turn.exchange.failure.is_none());
+    let mut out = String::new();
+    for case in record.judged() {
+        let Some(attempt) = case.attempts.last().filter(|a| a.trials.len() > 1) else { continue };
+        let (n, passed) = (attempt.trials.len() as u64, attempt.trials.iter().filter(|t| good(t)).count() as u64);
+        let k = n.min(5);
+        out.push_str(&format!(
+            "  {}  {passed} of {n} trials pass; pass^{k} {:.1} %, pass@{k} {:.1} %\n",
+            case.id,
+            100.0 * all_of(passed, n, k),
+            100.0 * (1.0 - all_of(n - passed, n, k))
+        ));
+    }
+    if out.is_empty() { out } else { format!("repeats:\n{out}\n") }
+}
+
+/// C(c, k) ÷ C(n, k): the chance that k trials drawn from n are all among c.
+fn all_of(c: u64, n: u64, k: u64) -> f64 {
+    (0..k).map(|i| c.saturating_sub(i) as f64 / (n - i) as f64).product()
 }
 
 fn plural(n: usize, noun: &str) -> String {

@@ -3,6 +3,8 @@
 use super::conversation::hold;
 use super::{Engine, Shared};
 use crate::event::Event;
+use crate::expect::group;
+use crate::expect::meaning::Need;
 use crate::finding::Outcome;
 use crate::plan::Planned;
 use crate::record::{Attempt, CaseRecord, RateEvidence, Trial, Verdict};
@@ -94,8 +96,9 @@ pub(super) fn blank(case: &Planned) -> CaseRecord {
 async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut CaseRecord) {
     for number in 0..=case.retry {
         let trials = trials(engine, shared, case, number).await;
-        let (verdict, rate) = decide(case, &trials);
-        record.attempts.push(Attempt { trials });
+        let attempt = grouped(engine, case, trials).await;
+        let (verdict, rate) = decide(case, &attempt);
+        record.attempts.push(attempt);
         record.rate = rate;
         record.verdict = verdict;
         // Only a miss of the bar is tried again; what could not be judged will not be judgeable a second later.
@@ -146,10 +149,10 @@ fn why(record: &CaseRecord) -> String {
     }
 }
 
-/// The verdict of one attempt's trials.
-pub(super) fn decide(case: &Planned, trials: &[Trial]) -> (Verdict, Option<RateEvidence>) {
-    let worst = trials.iter().map(|t| t.verdict).max().unwrap_or(Verdict::Error);
-    let Some(rule) = case.pass_rate else { return (worst, None) };
+/// The verdict of one attempt: that of its trials, or of the group where it is worse.
+pub(super) fn decide(case: &Planned, attempt: &Attempt) -> (Verdict, Option<RateEvidence>) {
+    let trials = &attempt.trials;
+    let Some(rule) = case.pass_rate else { return (attempt.verdict(), None) };
     // What could not be judged is no evidence about the service.
     if trials.iter().any(|t| t.verdict == Verdict::Error) {
         return (Verdict::Error, None);
@@ -161,15 +164,28 @@ pub(super) fn decide(case: &Planned, trials: &[Trial]) -> (Verdict, Option<RateE
         Decision::Missed => Verdict::Fail,
         Decision::Open => Verdict::Inconclusive,
     };
-    (verdict, Some(RateEvidence { passed, trials: n, rule: rule.explain(passed, n) }))
+    let group = attempt.group.iter().map(|f| f.outcome.into()).max().unwrap_or(Verdict::Pass);
+    (verdict.max(group), Some(RateEvidence { passed, trials: n, rule: rule.explain(passed, n) }))
+}
+
+/// Judges what is about all trials together.
+async fn grouped(engine: &Engine, case: &Planned, trials: Vec<Trial>) -> Attempt {
+    let needs: Vec<Need> =
+        case.group.iter().filter_map(|e| group::needs(e, &trials)).map(|(key, texts)| Need::Similarity { key, texts }).collect();
+    let fetched = if needs.is_empty() { Vec::new() } else { engine.fetch(needs).await };
+    let group = case.group.iter().map(|e| group::judge(e, &trials, &fetched)).collect();
+    Attempt { trials, group, fetched }
 }
 
 async fn trials(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) -> Vec<Trial> {
-    let max = case.pass_rate.map_or(case.repeat, |r| r.max_trials());
+    let max = case.max_trials();
     let seeds = (0..max).map(|i| seed(engine.seed, case, attempt, i, max));
     let jitter = |i: u64| (hash(case, i.wrapping_add(attempt << 32)) % 1000) as f64 / 1000.0;
+    if max == 1 {
+        return vec![hold(engine, shared, case, case.version(0), None, jitter(0)).await];
+    }
     let mut running = futures_util::stream::iter(seeds.enumerate())
-        .map(|(i, seed)| hold(engine, shared, case, seed, jitter(i as u64)))
+        .map(|(i, seed)| hold(engine, shared, case, case.version(i as u64), seed, jitter(i as u64)))
         .buffered(TRIALS_AT_ONCE);
     let mut done: Vec<Trial> = Vec::new();
     let mut passed = 0;
@@ -189,17 +205,16 @@ async fn trials(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) 
 
 /// Trials that must differ get a seed each, unless sampling is off or the case sets its own.
 fn seed(base: u64, case: &Planned, attempt: u64, trial: u64, max: u64) -> Option<u64> {
-    let params = &case.turns.first()?.params;
+    let params = &case.version(trial).turns.first()?.params;
     let greedy = params.get("temperature").and_then(Value::as_f64) == Some(0.0);
-    if max <= 1 || greedy || params.contains_key("seed") {
+    if max <= case.versions.len() as u64 || greedy || params.contains_key("seed") {
         return None;
     }
     // Small enough for servers that keep seeds in 31 bits.
     Some((base.wrapping_add(hash(case, trial.wrapping_add(attempt << 20)))) & 0x7fff_ffff)
 }
 
-/// FNV-1a of the id and a number: stable between versions, unlike the standard library's hasher.
+/// A number of its own for each case and trial, the same in every run.
 fn hash(case: &Planned, number: u64) -> u64 {
-    let bytes = case.id.bytes().chain(number.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    crate::units::fnv(case.id.bytes().chain(number.to_le_bytes()))
 }

@@ -2,21 +2,21 @@
 
 use super::{Engine, Shared};
 use crate::exchange::{Exchange, Failure, FailureKind};
-use crate::expect::{Check, Context, judge_all, mentions};
+use crate::expect::{Check, Context, judge_all, meaning, mentions};
 use crate::options::Target;
-use crate::plan::Planned;
-use crate::record::{Trial, Turn};
+use crate::plan::{Planned, Version};
+use crate::record::{Fetched, Trial, Turn};
 use crate::redact::Redactor;
 use crate::target::{Request, ready};
 use serde_json::{Map, Value, json};
 
-/// Runs one trial. `jitter` (0 to 1) spreads retries in time.
-pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, seed: Option<u64>, jitter: f64) -> Trial {
+/// Runs one trial of a version. `jitter` (0 to 1) spreads retries in time.
+pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, version: &Version, seed: Option<u64>, jitter: f64) -> Trial {
     let service = &shared.service;
     let mut messages: Vec<Value> = Vec::new();
     let mut exchanges: Vec<Exchange> = Vec::new();
     let mut turns = Vec::new();
-    for planned in &case.turns {
+    for planned in &version.turns {
         messages.extend(planned.messages.iter().cloned());
         let mut params = planned.params.clone();
         if let Some(seed) = seed {
@@ -36,27 +36,59 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, seed:
         let over = exchange.failure.is_some();
         messages.push(said(&exchange));
         exchanges.push(exchange);
-        turns.push(judged(case, &planned.expect, &exchanges, &service.target));
+        let wanted = |context: &Context| meaning::needs(&planned.expect, context);
+        let needs = if over { Vec::new() } else { in_context(case, version, &exchanges, &service.target, &[], wanted) };
+        let fetched = if needs.is_empty() { Vec::new() } else { engine.fetch(needs).await };
+        turns.push(judged(case, version, &planned.expect, &exchanges, &service.target, fetched));
         if over {
             // What would follow an answer that never came says nothing.
             break;
         }
     }
-    trial(seed, turns)
+    trial(version, seed, turns)
+}
+
+/// Looks at exchanges in their context.
+fn in_context<T>(
+    case: &Planned,
+    version: &Version,
+    exchanges: &[Exchange],
+    target: &Target,
+    fetched: &[Fetched],
+    look: impl FnOnce(&Context) -> T,
+) -> T {
+    let (system, prompt) = (version.system(), version.prompt());
+    look(&Context {
+        turns: exchanges,
+        system: system.as_deref(),
+        prompt: &prompt,
+        ground: case.context.as_deref(),
+        vars: &case.vars,
+        price: target.price.as_ref(),
+        fetched,
+    })
 }
 
 /// Judges the last of the exchanges.
-pub(super) fn judged(case: &Planned, expect: &[crate::expect::Expectation], exchanges: &[Exchange], target: &Target) -> Turn {
-    let system = case.system();
-    let prompt = case.prompt();
-    let context = Context { turns: exchanges, system: system.as_deref(), prompt: &prompt, price: target.price.as_ref() };
-    let findings = judge_all(expect, &context, case.allow_empty);
-    Turn { exchange: exchanges.last().cloned().unwrap_or_default(), findings }
+pub(super) fn judged(
+    case: &Planned,
+    version: &Version,
+    expect: &[crate::expect::Expectation],
+    exchanges: &[Exchange],
+    target: &Target,
+    fetched: Vec<Fetched>,
+) -> Turn {
+    let counted = case.counts_failures() && exchanges.last().is_some_and(|e| e.failure.is_some());
+    let findings = match counted {
+        true => Vec::new(),
+        false => in_context(case, version, exchanges, target, &fetched, |context| judge_all(expect, context, case.allow_empty)),
+    };
+    Turn { exchange: exchanges.last().cloned().unwrap_or_default(), findings, fetched }
 }
 
-pub(super) fn trial(seed: Option<u64>, turns: Vec<Turn>) -> Trial {
+pub(super) fn trial(version: &Version, seed: Option<u64>, turns: Vec<Turn>) -> Trial {
     let verdict = crate::verdict::of_trial(turns.iter().map(|t| &t.exchange), turns.iter().flat_map(|t| &t.findings));
-    Trial { seed, verdict, turns }
+    Trial { seed, variant: version.label.clone(), verdict, turns }
 }
 
 pub(super) fn not_sent(url: String, why: String) -> Exchange {

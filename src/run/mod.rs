@@ -2,10 +2,12 @@
 
 mod case;
 mod conversation;
+mod meaning;
 mod replay;
 mod reproduce;
 
 pub use case::{Judged, run_case};
+pub use meaning::{Encoder, Meaning, Vectors};
 pub use replay::replay;
 
 use crate::event::Event;
@@ -31,6 +33,7 @@ pub struct Engine {
     sink: Sink,
     redactor: Redactor,
     today: jiff::civil::Date,
+    meaning: Meaning,
 }
 
 /// Gets every event, from several threads; it should be quick.
@@ -50,6 +53,7 @@ impl Engine {
         seed: u64,
         today: jiff::civil::Date,
         redactor: Redactor,
+        meaning: Meaning,
         sink: Sink,
     ) -> Engine {
         let services =
@@ -66,6 +70,7 @@ impl Engine {
             sink,
             redactor,
             today,
+            meaning,
         }
     }
 

@@ -34,20 +34,24 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target) ->
             .map(|old| {
                 let mut exchanges: Vec<Exchange> = Vec::new();
                 let mut turns = Vec::new();
-                for (i, planned) in case.turns.iter().enumerate() {
+                let version = case.versions.iter().find(|v| v.label == old.variant).unwrap_or(&case.versions[0]);
+                for (i, planned) in version.turns.iter().enumerate() {
                     let exchange = match old.turns.get(i) {
                         Some(turn) => turn.exchange.clone(),
                         None if exchanges.last().is_some_and(|e| e.failure.is_some()) => break,
                         None => not_sent(String::new(), "the record holds no answer for this turn".into()),
                     };
                     exchanges.push(exchange);
-                    turns.push(judged(case, &planned.expect, &exchanges, target));
+                    let fetched = old.turns.get(i).map(|t| t.fetched.clone()).unwrap_or_default();
+                    turns.push(judged(case, version, &planned.expect, &exchanges, target, fetched));
                 }
-                trial(old.seed, turns)
+                trial(version, old.seed, turns)
             })
             .collect();
-        let (verdict, rate) = decide(case, &trials);
-        record.attempts.push(Attempt { trials });
+        let group = case.group.iter().map(|e| crate::expect::group::judge(e, &trials, &attempt.fetched)).collect();
+        let judged = Attempt { trials, group, fetched: attempt.fetched.clone() };
+        let (verdict, rate) = decide(case, &judged);
+        record.attempts.push(judged);
         record.verdict = verdict;
         record.rate = rate;
         if verdict != Verdict::Fail {

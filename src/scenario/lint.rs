@@ -117,6 +117,7 @@ fn prompt_length(case: &Case) -> usize {
     let system = case.system.as_deref().map_or(0, |s| s.chars().count());
     let input = match &case.input {
         Input::Prompt(text) => text.chars().count(),
+        Input::Variants(texts) => texts.iter().map(|t| t.chars().count()).max().unwrap_or(0),
         Input::Messages(messages) => messages.iter().map(|m| m["content"].as_str().map_or(0, |t| t.chars().count())).sum(),
         Input::Turns(turns) => turns.iter().map(|t| t.user.as_str().map_or(0, |t| t.chars().count())).sum(),
         Input::FromRow => 0,

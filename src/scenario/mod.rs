@@ -19,6 +19,7 @@ pub use read_expect::{Compiled, expectations};
 
 use crate::diagnostic::{Place, Source};
 use crate::expect::Expectation;
+use crate::mutate::Mutation;
 use crate::verdict::rate::PassRate;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -29,6 +30,11 @@ use tree::Node;
 pub trait Files {
     /// The bytes, or a sentence fragment that says why not.
     fn read(&self, scenario: &str, path: &str) -> Result<Vec<u8>, String>;
+
+    /// The same for a file that need not exist yet.
+    fn find(&self, scenario: &str, path: &str) -> Result<Option<Vec<u8>>, String> {
+        self.read(scenario, path).map(Some)
+    }
 }
 
 /// When a case is run.
@@ -74,6 +80,11 @@ pub struct Case {
     pub target: String,
     pub system: Option<String>,
     pub input: Input,
+    /// What the prompt is turned into, and how often each.
+    pub mutate: Vec<Mutation>,
+    pub mutate_count: u64,
+    /// What the answer should stand on; may hold templates.
+    pub context: Option<String>,
     pub params: Map<String, Value>,
     pub vars: Map<String, Value>,
     /// Variables with the values that are combined.
@@ -93,6 +104,8 @@ pub struct Case {
 #[derive(Debug, Clone)]
 pub enum Input {
     Prompt(String),
+    /// Several prompts that should be answered alike.
+    Variants(Vec<String>),
     /// OpenAI messages as JSON.
     Messages(Vec<Value>),
     Turns(Vec<TurnInput>),

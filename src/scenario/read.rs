@@ -7,6 +7,7 @@ use super::tree::{Node, Value as Tree};
 use super::vocabulary::FILE_KEYS;
 use super::{Case, Expected, Files, Input, Layer, Scenario, Skip, TurnInput, dataset, traps, tree};
 use crate::diagnostic::{Diagnostic, Source};
+use crate::mutate::Mutation;
 use crate::units;
 use crate::verdict::rate::{PassRate, default_max_samples};
 use serde_json::{Map, Value, json};
@@ -162,12 +163,13 @@ impl Reader<'_> {
         }
 
         let input = self.input(node, place, rows.is_some());
+        let (mutate, mutate_count) = self.mutations(node.get("mutate"));
         let has_turn_expect =
             matches!(&input, Input::Turns(turns) if turns.iter().any(|t| !matches!(&t.expect, Expected::Ready(e) if e.is_empty())));
         let expect = match node.get("expect") {
             Some(node) => self.expected(node),
             None => {
-                if !has_turn_expect {
+                if !has_turn_expect && mutate.is_empty() {
                     self.checker.error(place, "no-expectation", "the case has no `expect`, so it would pass whatever the service says");
                 }
                 Expected::none()
@@ -181,6 +183,9 @@ impl Reader<'_> {
             target: text(get_or_file("target")).unwrap_or_else(|| "default".to_owned()),
             system: get("system").and_then(|n| self.text_or_file(n)),
             input,
+            mutate,
+            mutate_count,
+            context: node.get("context").and_then(|n| self.text_or_file(n)),
             params,
             vars: merged("vars"),
             matrix,
@@ -199,16 +204,30 @@ impl Reader<'_> {
     }
 
     fn input(&mut self, node: &Node, place: crate::diagnostic::Place, has_rows: bool) -> Input {
-        let given: Vec<&str> = ["prompt", "messages", "turns"].into_iter().filter(|k| node.get(k).is_some()).collect();
+        let given: Vec<&str> = ["prompt", "messages", "turns", "variants"].into_iter().filter(|k| node.get(k).is_some()).collect();
         if given.len() > 1 {
             self.checker.error(
                 place,
                 "two-inputs",
-                format!("a case takes one of `prompt`, `messages`, `turns`, not {}", given.join(" and ")),
+                format!("a case takes one of `prompt`, `messages`, `turns`, `variants`, not {}", given.join(" and ")),
             );
         }
         match given.first() {
             Some(&"prompt") => Input::Prompt(node.get("prompt").and_then(|n| self.text_or_file(n)).unwrap_or_default()),
+            Some(&"variants") => {
+                let texts: Vec<String> = node
+                    .get("variants")
+                    .and_then(Node::items)
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(Node::text)
+                    .map(str::to_owned)
+                    .collect();
+                if texts.len() < 2 {
+                    self.checker.error(place, "bad-value", "`variants` needs at least two prompts; for one write `prompt`");
+                }
+                Input::Variants(texts)
+            }
             Some(&"messages") => {
                 let messages = node.get("messages").and_then(Node::items).unwrap_or_default();
                 Input::Messages(messages.iter().map(|m| self.message(m)).collect())
@@ -233,6 +252,50 @@ impl Reader<'_> {
                 Input::FromRow
             }
         }
+    }
+
+    fn mutations(&mut self, node: Option<&Node>) -> (Vec<Mutation>, u64) {
+        let Some(node) = node else { return (Vec::new(), 0) };
+        let mut out = Vec::new();
+        for item in node.get("kinds").unwrap_or(node).items().unwrap_or_default() {
+            if let Some(name) = item.text() {
+                out.extend(Mutation::named(name));
+            }
+            if let Some(length) = item.get("repeat_to") {
+                let written = length.text().unwrap_or_default();
+                let digits = written.trim().trim_end_matches("characters").trim_end_matches("chars").trim();
+                match units::count(digits) {
+                    Ok(chars @ 1..=10_000_000) => out.push(Mutation::RepeatTo { chars: chars as usize }),
+                    _ => {
+                        self.checker.error(
+                            length.place,
+                            "bad-value",
+                            format!("`{written}` is not a length such as `100_000 chars` (at most 10 million)"),
+                        );
+                    }
+                }
+            }
+            if let Some(file) = item.get("phrases").filter(|f| f.text().is_some()) {
+                let path = file.text().unwrap_or_default().to_owned();
+                let phrases: Vec<String> = self
+                    .text_file(file, &path)
+                    .unwrap_or_default()
+                    .lines()
+                    .map(str::trim)
+                    .filter(|l| !l.is_empty() && !l.starts_with('#'))
+                    .map(str::to_owned)
+                    .collect();
+                if phrases.is_empty() {
+                    self.checker.error(file.place, "empty-dataset", format!("`{path}` holds no phrase"));
+                }
+                out.push(Mutation::Phrases(phrases));
+            }
+        }
+        let count = node.get("count").and_then(count_of).unwrap_or(10);
+        if out.is_empty() || count == 0 {
+            self.checker.error(node.place, "bad-value", "`mutate` without a kind or with `count: 0` sends nothing");
+        }
+        (out, count)
     }
 
     fn message(&mut self, node: &Node) -> Value {

@@ -5,7 +5,8 @@ use super::tree::{Node, Value as Tree};
 use super::vocabulary::EXPECTATIONS;
 use super::{Files, count_of, duration_of, number_of};
 use crate::expect::{
-    Check, ErrorShape, Expectation, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of, Pattern, Search, TokenCount, Unit,
+    Check, Consistency, Edits, ErrorShape, Expectation, Expr, Figure, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of,
+    Pattern, Rouge, Search, TokenCount, Unit, group,
 };
 use crate::units::{self, Range};
 use serde_json::Value;
@@ -228,7 +229,42 @@ impl ExpectReader<'_, '_> {
     }
 
     fn list(&mut self, node: &Node) -> Vec<Expectation> {
-        node.items().unwrap_or_default().iter().filter_map(|n| self.expectation(n)).collect()
+        node.items().unwrap_or_default().iter().filter_map(|n| self.single(n)).collect()
+    }
+
+    /// An expectation about one exchange; those about all trials stand by themselves.
+    fn single(&mut self, node: &Node) -> Option<Expectation> {
+        let inner = self.expectation(node)?;
+        if group::is_group(&inner.check) {
+            let why = format!("`{}` is judged over all trials, so it cannot stand inside `not`, `all` or `any`", inner.name);
+            self.checker.error(node.place, "bad-value", why);
+            return None;
+        }
+        Some(inner)
+    }
+
+    fn references(&mut self, node: &Node) -> Option<Vec<String>> {
+        let to = texts(node.get("to"));
+        if to.is_empty() || to.iter().any(|t| t.trim().is_empty()) {
+            self.checker.error(node.place, "bad-value", "`to` needs at least one text, and none of them empty");
+            return None;
+        }
+        Some(to)
+    }
+
+    /// A share that asks for something.
+    fn bar(&mut self, node: &Node, key: &str) -> Option<f64> {
+        let at = node.get(key)?;
+        let share = units::share(at.text()?).ok()?.0;
+        if share == 0.0 {
+            self.checker.error(at.place, "bad-value", format!("`{key}: 0` asks for nothing, so every answer would pass"));
+            return None;
+        }
+        Some(share)
+    }
+
+    fn bar_or(&mut self, node: &Node, key: &str, default: f64) -> Option<f64> {
+        if node.get(key).is_some() { self.bar(node, key) } else { Some(default) }
     }
 
     fn check(&mut self, name: &str, value: &Node, name_node: &Node) -> Option<Check> {
@@ -365,9 +401,87 @@ impl ExpectReader<'_, '_> {
                 Check::Tokens(ranges)
             }
             "cost" => Check::Cost { max: number_of(value.get("max").unwrap_or(value))? },
-            "not" => Check::Not(Box::new(self.expectation(value)?)),
+            "not" => Check::Not(Box::new(self.single(value)?)),
             "all" => Check::All(self.list(value)),
             "any" => Check::Any(self.list(value)),
+            "rouge" => Check::Rouge {
+                to: self.references(value)?,
+                kind: text("kind").and_then(|k| Rouge::named(&k)).unwrap_or(Rouge::L),
+                min: self.bar(value, "min")?,
+            },
+            "bleu" => Check::Bleu { to: self.references(value)?, min: self.bar(value, "min")? },
+            "levenshtein" => {
+                let max = value.get("max")?;
+                let written = max.text()?;
+                let max = match units::count(written) {
+                    Ok(n) => Edits::Count(n),
+                    Err(_) => Edits::Share(units::share(written).ok()?.0),
+                };
+                Check::Levenshtein { to: self.references(value)?, max }
+            }
+            // The plan knows the case, and with it the file.
+            "golden" => Check::Golden { file: text("file").unwrap_or_default(), stored: None },
+            "similar" => {
+                let min = value.get("min").and_then(number_of);
+                if min.is_some_and(|m| !(0.0..=1.0).contains(&m)) {
+                    self.checker.error(value.get("min")?.place, "bad-value", "a cosine worth asking for lies between 0 and 1");
+                    return None;
+                }
+                Check::Similar { to: self.references(value)?, min }
+            }
+            "judge" => {
+                let rubric = value.text().map(str::to_owned).or_else(|| text("rubric"))?;
+                let min = value.get("min").and_then(number_of).unwrap_or(4.0);
+                if !(min > 0.0 && min <= 5.0) || rubric.trim().is_empty() {
+                    self.checker.error(value.place, "bad-value", "a judge needs a rubric and a `min` above 0 and up to 5");
+                    return None;
+                }
+                Check::Judge { rubric, min, votes: value.get("votes").and_then(count_of).unwrap_or(3).clamp(1, 15) }
+            }
+            "grounded" => Check::Grounded { min: self.bar_or(value, "min", 0.4)? },
+            "uses_context" => Check::UsesContext { min: self.bar_or(value, "min", 0.2)? },
+            "expr" => match Expr::compile(value.text()?) {
+                Ok(expr) => Check::Expr(expr),
+                Err(why) => {
+                    self.checker.error(value.place, "bad-value", format!("not a CEL expression: {why}"));
+                    return None;
+                }
+            },
+            "consistency" => {
+                let facts = value.get("facts").map(|node| {
+                    let list = node.get("all").unwrap_or(node);
+                    let min = node.get("min").and_then(Node::text).and_then(|t| units::share(t).ok()).map_or(0.99, |s| s.0);
+                    (list.items().unwrap_or_default().iter().map(|n| texts(Some(n))).collect(), min)
+                });
+                let share = |key: &str| text(key).and_then(|t| units::share(&t).ok()).map(|s| s.0);
+                let wanted = Consistency {
+                    exact: share("exact"),
+                    overlap: share("overlap"),
+                    similarity: value.get("similarity").and_then(number_of),
+                    facts,
+                };
+                if wanted.exact.is_none() && wanted.overlap.is_none() && wanted.similarity.is_none() && wanted.facts.is_none() {
+                    self.checker.error(
+                        value.place,
+                        "missing-key",
+                        "say in what the answers should agree: `exact`, `overlap`, `similarity` or `facts`",
+                    );
+                    return None;
+                }
+                Check::Consistency(wanted)
+            }
+            "error_rate" => Check::ErrorRate { max: units::share(value.text().or_else(|| value.get("max")?.text())?).ok()?.0 },
+            "variation" => {
+                let limits: Vec<_> = Figure::ALL
+                    .into_iter()
+                    .filter_map(|figure| Some((figure, units::share(value.get(figure.word())?.text()?).ok()?.0)))
+                    .collect();
+                if limits.is_empty() {
+                    self.checker.error(value.place, "missing-key", "say what may vary by how much: `variation: { e2e: 20% }`");
+                    return None;
+                }
+                Check::Variation(limits)
+            }
             other => {
                 self.checker.error(name_node.place, "unknown-expectation", format!("`{other}` is not an expectation"));
                 return None;

@@ -1,11 +1,12 @@
 //! YAML as a tree in which every node knows its place, and scalars keep the text as written (`1.10` stays `1.10`).
 //!
-//! The only module that knows serde-saphyr. A tree first, so that all mistakes of a file can be told at once.
+//! Built from the events of serde-saphyr's parser: through serde, places cost more than everything else together. A tree first,
+//! so that all mistakes of a file can be told at once.
 
 use crate::diagnostic::{Diagnostic, Place, Source};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Spanned};
-use std::fmt;
+use granit_parser::{Event, Marker, Parser, ScalarStyle};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A YAML value at its place.
@@ -109,158 +110,195 @@ impl Node {
 
 /// Limits that no honest scenario file reaches.
 const MAX_NODES: usize = 4_000_000;
-const MAX_ALIAS_EVENTS: usize = 100_000;
+const MAX_REPEATED: usize = 100_000;
 const MAX_DEPTH: usize = 64;
 
 /// Parses one file. On a YAML error there is no tree, only the one diagnostic.
 pub fn parse(source: &Arc<Source>) -> Result<Node, Box<Diagnostic>> {
-    let options = || {
-        serde_saphyr::options! {
-            budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_events: MAX_NODES * 2, max_depth: MAX_DEPTH },
-            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIAS_EVENTS },
-            duplicate_keys: DuplicateKeyPolicy::PassThrough,
-            strict_booleans: true,
-        }
-    };
     let text = source.text.as_str();
     if text.trim_start_matches('\u{feff}').trim().is_empty() {
         return Err(Box::new(Diagnostic::error("empty-file", format!("{} is empty", source.name))));
     }
-    match with_room(move || serde_saphyr::from_str_with_options::<Node>(text, options())) {
-        Ok(mut node) => {
-            fill(&mut node, text);
-            Ok(node)
-        }
-        Err(error) => Err(Box::new(yaml_error(source, &error))),
-    }
-}
-
-/// Runs the recursive descent on a stack that holds `MAX_DEPTH` levels, even unoptimised.
-fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, work).expect("a thread can be started");
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-fn yaml_error(source: &Arc<Source>, error: &serde_saphyr::Error) -> Diagnostic {
-    let message = error.without_snippet().to_string();
-    let message = message.lines().next().unwrap_or_default();
-    // The place is shown by the diagnostic; the message need not repeat it.
-    let message = regex::Regex::new(r"(error: )?(line \d+,? column \d+: )|( at line \d+,? column \d+)")
-        .map_or_else(|_| message.to_owned(), |r| r.replace_all(message, "").into_owned());
-    let mut diagnostic = Diagnostic::error("yaml", format!("not valid YAML: {}", crate::redact::excerpt(&message, 200)));
-    if let Some(location) = error.location() {
-        let place = to_place(location, &source.text);
-        diagnostic = diagnostic.at(source, place);
-    }
-    diagnostic
-}
-
-fn to_place(location: serde_saphyr::Location, text: &str) -> Place {
-    let span = location.span();
-    let (line, column) = (location.line() as u32, location.column() as u32);
-    let start = span.byte_offset().map_or_else(|| offset_of(text, line, column), |b| b as usize).min(text.len());
-    let end = span.byte_len().map_or(start, |len| start + len as usize).min(text.len());
-    Place { line, column, start, end }
-}
-
-fn offset_of(text: &str, line: u32, column: u32) -> usize {
-    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum();
-    text[start..].char_indices().nth(column.saturating_sub(1) as usize).map_or(text.len(), |(i, _)| start + i)
-}
-
-/// Gives plain scalars the text as written, which the parser has turned into numbers and booleans.
-fn fill(node: &mut Node, source: &str) {
-    match &mut node.value {
-        Value::Scalar { text, plain, typed } => {
-            let written = source.get(node.place.start..node.place.end).unwrap_or_default();
-            *plain = !written.trim_start().starts_with(['"', '\'', '|', '>']);
-            if *typed != Typed::Text {
-                *text = written.trim().to_owned();
+    let wrong = |message: &str, place: Place| {
+        Box::new(Diagnostic::error("yaml", format!("not valid YAML: {}", crate::redact::excerpt(message, 200))).at(source, place))
+    };
+    let mut options = granit_parser::Options::default();
+    options.set_emit_comments(false);
+    let mut builder = Builder::default();
+    for next in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = match next {
+            Ok(next) => next,
+            Err(error) => {
+                let at = error.marker();
+                return Err(wrong(&error.info(), place_of(at, at, text)));
             }
-            node.place.end = node.place.start + written.trim_end().len();
-        }
-        Value::List(items) => items.iter_mut().for_each(|n| fill(n, source)),
-        Value::Map(entries) => entries.iter_mut().for_each(|(k, v)| {
-            fill(k, source);
-            fill(v, source);
-        }),
-        Value::Null => {}
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        let location = spanned.defined;
-        let span = location.span();
-        let start = span.byte_offset().unwrap_or(0) as usize;
-        let place = Place {
-            line: location.line() as u32,
-            column: location.column() as u32,
-            start,
-            end: start + span.byte_len().unwrap_or(0) as usize,
         };
-        Ok(Node { place, value: spanned.value })
+        let place = place_of(&span.start, &span.end, text);
+        builder.take(event, place).map_err(|message| wrong(&message, place))?;
+    }
+    builder.root.ok_or_else(|| Box::new(Diagnostic::error("empty-file", format!("{} holds nothing but comments", source.name))))
+}
+
+fn place_of(start: &Marker, end: &Marker, text: &str) -> Place {
+    let (line, column) = (start.line() as u32, start.col() as u32 + 1);
+    let byte = start.byte_offset().unwrap_or(0).min(text.len());
+    Place { line, column, start: byte, end: end.byte_offset().unwrap_or(byte).clamp(byte, text.len()) }
+}
+
+/// What an anchor stands for.
+struct Anchored {
+    node: Node,
+    nodes: usize,
+    depth: usize,
+}
+
+/// A list or map that is not complete yet.
+struct Open {
+    /// 0 without an anchor.
+    anchor: usize,
+    place: Place,
+    value: Value,
+    /// The key that waits for its value.
+    key: Option<Node>,
+    nodes: usize,
+    /// Levels below this one.
+    depth: usize,
+}
+
+/// Puts the parser's events together.
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, Anchored>,
+    nodes: usize,
+    repeated: usize,
+    root: Option<Node>,
+}
+
+impl Builder {
+    /// Errors are what is wrong at the event's place.
+    fn take(&mut self, event: Event, place: Place) -> Result<(), String> {
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => Err("a file holds one document, and `---` begins a second one".into()),
+            Event::Scalar(text, style, anchor, _) => self.put(scalar(text, style), place, anchor, 1, 0),
+            Event::SequenceStart(_, anchor, _) => self.begin(Value::List(Vec::new()), place, anchor),
+            Event::MappingStart(_, anchor, _) => self.begin(Value::Map(Vec::new()), place, anchor),
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(Open { anchor, place, mut value, nodes, depth, .. }) = self.open.pop() else { return Ok(()) };
+                if let Value::Map(entries) = &mut value {
+                    merge(entries)?;
+                }
+                self.put(value, place, anchor, nodes + 1, depth)
+            }
+            Event::Alias(id) => {
+                let Some(anchored) = self.anchors.get(&id) else { return Err("an alias inside of what it stands for".into()) };
+                let (node, nodes, depth) = (anchored.node.clone(), anchored.nodes, anchored.depth);
+                self.repeated += nodes;
+                if self.repeated > MAX_REPEATED {
+                    return Err(format!("aliases repeat more than {MAX_REPEATED} values"));
+                }
+                self.put(node.value, node.place, 0, nodes, depth)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, value: Value, place: Place, anchor: usize) -> Result<(), String> {
+        self.open.push(Open { anchor, place, value, key: None, nodes: 0, depth: 0 });
+        if self.open.len() > MAX_DEPTH { Err(format!("nested deeper than {MAX_DEPTH} levels")) } else { Ok(()) }
+    }
+
+    /// A complete value goes into what is open around it.
+    fn put(&mut self, value: Value, place: Place, anchor: usize, nodes: usize, depth: usize) -> Result<(), String> {
+        let node = Node { place, value };
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(format!("more than {MAX_NODES} values"));
+        }
+        if self.open.len() + depth > MAX_DEPTH {
+            return Err(format!("nested deeper than {MAX_DEPTH} levels"));
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, depth });
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        open.nodes += nodes;
+        open.depth = open.depth.max(depth + 1);
+        match (&mut open.value, open.key.take()) {
+            (Value::Map(entries), Some(key)) => entries.push((key, node)),
+            (Value::List(items), _) => items.push(node),
+            (_, None) => open.key = Some(node),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyValue;
-        impl<'de> Visitor<'de> for AnyValue {
-            type Value = Value;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a YAML value")
-            }
-            fn visit_unit<E>(self) -> Result<Value, E> {
-                Ok(Value::Null)
-            }
-            fn visit_none<E>(self) -> Result<Value, E> {
-                Ok(Value::Null)
-            }
-            fn visit_bool<E>(self, b: bool) -> Result<Value, E> {
-                Ok(Value::Scalar { text: b.to_string(), plain: true, typed: Typed::Bool(b) })
-            }
-            fn visit_i64<E>(self, i: i64) -> Result<Value, E> {
-                Ok(Value::Scalar { text: i.to_string(), plain: true, typed: Typed::Int(i) })
-            }
-            fn visit_u64<E>(self, u: u64) -> Result<Value, E> {
-                let typed = i64::try_from(u).map_or(Typed::Float(u as f64), Typed::Int);
-                Ok(Value::Scalar { text: u.to_string(), plain: true, typed })
-            }
-            fn visit_i128<E>(self, i: i128) -> Result<Value, E> {
-                Ok(Value::Scalar { text: i.to_string(), plain: true, typed: Typed::Float(i as f64) })
-            }
-            fn visit_u128<E>(self, u: u128) -> Result<Value, E> {
-                Ok(Value::Scalar { text: u.to_string(), plain: true, typed: Typed::Float(u as f64) })
-            }
-            fn visit_f64<E>(self, f: f64) -> Result<Value, E> {
-                Ok(Value::Scalar { text: f.to_string(), plain: true, typed: Typed::Float(f) })
-            }
-            fn visit_str<E>(self, s: &str) -> Result<Value, E> {
-                Ok(Value::Scalar { text: s.to_owned(), plain: true, typed: Typed::Text })
-            }
-            fn visit_string<E>(self, s: String) -> Result<Value, E> {
-                Ok(Value::Scalar { text: s, plain: true, typed: Typed::Text })
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element::<Node>()? {
-                    items.push(item);
+/// Takes up the maps under `<<`; what the map says itself holds, and of several the first.
+fn merge(entries: &mut Vec<(Node, Node)>) -> Result<(), String> {
+    let is_merge = |key: &Node| matches!(&key.value, Value::Scalar { text, plain: true, .. } if text == "<<");
+    if !entries.iter().any(|(key, _)| is_merge(key)) {
+        return Ok(());
+    }
+    let (merges, own): (Vec<_>, Vec<_>) = std::mem::take(entries).into_iter().partition(|(key, _)| is_merge(key));
+    *entries = own;
+    for (_, value) in merges {
+        let maps = match value.value {
+            Value::List(items) => items,
+            _ => vec![value],
+        };
+        for map in maps {
+            let Value::Map(merged) = map.value else { return Err("`<<` takes maps, and here it has something else".into()) };
+            for (key, value) in merged {
+                if !entries.iter().any(|(k, _)| k.text().is_some() && k.text() == key.text()) {
+                    entries.push((key, value));
                 }
-                Ok(Value::List(items))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry::<Node, Node>()? {
-                    entries.push(entry);
-                }
-                Ok(Value::Map(entries))
             }
         }
-        deserializer.deserialize_any(AnyValue)
+    }
+    Ok(())
+}
+
+fn scalar(text: Cow<str>, style: ScalarStyle) -> Value {
+    let plain = style == ScalarStyle::Plain;
+    if plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
+        return Value::Null;
+    }
+    let typed = if plain { typed(&text) } else { Typed::Text };
+    Value::Scalar { text: text.into_owned(), plain, typed }
+}
+
+/// The YAML 1.2 core schema: `no` and `on` are text, `100_000` and `0x10` are numbers, `01` is text.
+fn typed(text: &str) -> Typed {
+    match text {
+        "true" | "True" | "TRUE" => return Typed::Bool(true),
+        "false" | "False" | "FALSE" => return Typed::Bool(false),
+        _ => {}
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Typed::Text;
+    }
+    let (radix, digits) = match unsigned.get(..2) {
+        Some("0x" | "0X") => (16, &unsigned[2..]),
+        Some("0o" | "0O") => (8, &unsigned[2..]),
+        Some("0b" | "0B") => (2, &unsigned[2..]),
+        _ => (10, unsigned),
+    };
+    if radix == 10 && digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Typed::Text;
+    }
+    let grouped = !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
+    if grouped && let Ok(size) = i128::from_str_radix(&digits.replace('_', ""), radix) {
+        let number = if text.starts_with('-') { -size } else { size };
+        return i64::try_from(number).map_or(Typed::Float(number as f64), Typed::Int);
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Typed::Float(number),
+        _ => Typed::Text,
     }
 }
 

@@ -275,6 +275,124 @@ pub static EXPECTATIONS: &[Word] = &[
         kind: Either(&[Number, Map(&[must("max", Number, "in the currency of the target's `price`")])]),
         doc: "What the exchange costs by the target's `price`, at most.",
     },
+    Word {
+        name: "rouge",
+        bare: false,
+        kind: Map(&[
+            must("to", OneOrMany(&Text), "reference texts; the best counts"),
+            must("min", Share, "the F measure, at least"),
+            key("kind", OneOf(&["1", "2", "l"]), "single words, pairs, or the longest common subsequence; default l"),
+            OF,
+        ]),
+        doc: "Words in common with a reference (ROUGE); a Han character is a word.",
+    },
+    Word {
+        name: "bleu",
+        bare: false,
+        kind: Map(&[must("to", OneOrMany(&Text), "reference texts"), must("min", Share, "at least"), OF]),
+        doc: "Word sequences in common with references (sentence BLEU of up to four words, smoothed); a Han character is a word.",
+    },
+    Word {
+        name: "levenshtein",
+        bare: false,
+        kind: Map(&[
+            must("to", OneOrMany(&Text), "reference texts; the nearest counts"),
+            must("max", Either(&[Share, Count]), "edits at most: a count, or a share of the longer text such as `10%`"),
+            OF,
+        ]),
+        doc: "Edits from a reference, counted in characters as a person sees them.",
+    },
+    Word {
+        name: "golden",
+        bare: true,
+        kind: Either(&[Bool, Map(&[key("file", Word, "where the answer is stored; default `goldens/`, by file and case"), OF])]),
+        doc: "The answer is the stored one; `run --accept` stores new answers after review.",
+    },
+    Word {
+        name: "similar",
+        bare: false,
+        kind: Map(&[
+            must("to", OneOrMany(&Text), "reference texts; the best counts"),
+            key("min", Number, "cosine of the sentence vectors, at least; default: the limit calibrated for the encoder"),
+            OF,
+        ]),
+        doc: "The answer means about the same as a reference. No encoder sees a negation, so do not gate on it alone.",
+    },
+    Word {
+        name: "judge",
+        bare: false,
+        kind: Either(&[
+            Text,
+            Map(&[
+                must("rubric", Text, "what a good answer does"),
+                key("min", Number, "points from 0 to 5, at least; default 4"),
+                key("votes", Count, "asked for when the first vote fails; the median decides; default 3"),
+                OF,
+            ]),
+        ]),
+        doc: "A second model gives 0 to 5 points with a reason; needs `judge:` in roadworthy.yaml.",
+    },
+    Word {
+        name: "grounded",
+        bare: true,
+        kind: Either(&[Bool, Map(&[key("min", Share, "share of a sentence's words found in the context; default 40 %"), OF])]),
+        doc: "Every sentence of the answer has support in the case's `context`: its words, its numbers, and no negation turned round.",
+    },
+    Word {
+        name: "uses_context",
+        bare: true,
+        kind: Either(&[
+            Bool,
+            Map(&[key("min", Share, "share of the words not in the question that come from the context; default 20 %"), OF]),
+        ]),
+        doc: "The answer takes something from the case's `context` that the question does not hold.",
+    },
+    Word {
+        name: "expr",
+        bare: false,
+        kind: Text,
+        doc: "A CEL expression over `answer`, `reasoning`, `json`, `usage`, `timing`, `vars`, `status`, `headers`, `tool_calls`, `finish_reason` is true.",
+    },
+    Word {
+        name: "consistency",
+        bare: false,
+        kind: Map(&[
+            key("exact", Share, "share of the answers that are the same as the most frequent one, at least"),
+            key("overlap", Share, "mean ROUGE-L of all pairs, at least"),
+            key("similarity", Number, "mean cosine of all pairs' sentence vectors, at least"),
+            key(
+                "facts",
+                Either(&[
+                    List(&OneOrMany(&Keyword)),
+                    Map(&[
+                        must("all", List(&OneOrMany(&Keyword)), "the facts; a list inside is one fact with its aliases"),
+                        key("min", Share, "share of the answers that hold them all; default 99 %"),
+                    ]),
+                ]),
+                "key information that the answers hold",
+            ),
+            OF,
+        ]),
+        doc: "Judged once, over all trials of the case: the answers agree.",
+    },
+    Word {
+        name: "error_rate",
+        bare: false,
+        kind: Either(&[Share, Map(&[must("max", Share, "at most")])]),
+        doc: "Judged once, over all trials of the case: the share of requests that failed. With it, a failed request fails nothing else.",
+    },
+    Word {
+        name: "variation",
+        bare: false,
+        kind: Map(&[
+            key("ttft", Share, "time to first token"),
+            key("tpot", Share, "time per output token"),
+            key("e2e", Share, "whole request"),
+            key("length", Share, "characters of the answer"),
+            key("tokens", Share, "completion tokens"),
+        ]),
+        doc: "Judged once, over all trials of the case: standard deviation ÷ mean, at most, for each input.",
+    },
     Word { name: "not", bare: false, kind: Expectation, doc: "The expectation inside is missed." },
     Word { name: "all", bare: false, kind: Expectations, doc: "Every expectation inside is met." },
     Word { name: "any", bare: false, kind: Expectations, doc: "At least one expectation inside is met." },
@@ -354,6 +472,17 @@ const DATASET: Kind = Either(&[
         key("limit", Count, "only the first rows"),
     ]),
 ]);
+static MUTATIONS: Kind = List(&Either(&[
+    OneOf(crate::mutate::NAMES),
+    Map(&[
+        key("repeat_to", Word, "the prompt again and again, up to this length, such as `100_000 chars`"),
+        key("phrases", Word, "a text file with one adversarial phrasing a line; `{prompt}` stands for the prompt"),
+    ]),
+]));
+const MUTATE: Kind = Either(&[
+    MUTATIONS,
+    Map(&[must("kinds", MUTATIONS, "what is done to the prompt"), key("count", Count, "requests of each kind; default 10")]),
+]);
 pub const LAYERS: &[&str] = &["unit", "integration", "scenario"];
 
 const LAYER: Key =
@@ -377,6 +506,9 @@ pub const CASE_KEYS: &[Key] = &[
     key("prompt", PROMPT, "one user message"),
     key("messages", List(&MESSAGE), "a whole conversation to answer"),
     key("turns", List(&TURN), "messages sent one after the other, each with its expectations"),
+    key("variants", List(&Text), "several prompts that should be answered alike; each is sent `repeat` times"),
+    key("mutate", MUTATE, "abuse the prompt is turned into; each kind is sent `count` times"),
+    key("context", PROMPT, "what the answer should stand on: `{{ context }}` in a text, else appended to the system message"),
     SYSTEM,
     PARAMS_KEY,
     VARS,
@@ -464,13 +596,24 @@ const BUDGET: Kind = Map(&[
     key("tokens", Count, "at most, as reported by the services"),
     key("time", Duration, "at most"),
 ]);
-const CONFIG_COMMON: [Key; 6] = [
+const CONFIG_COMMON: [Key; 8] = [
     key("targets", Dict(&Map(ENDPOINT)), "the services, by name; `default` is the one used when nothing else is said"),
     key("scenarios", List(&Word), "files and folders to run; default `scenarios`"),
     key("exclude", List(&Word), "files and folders to leave out"),
     key("budget", BUDGET, "a run stops before it goes over"),
     key("environment", Dict(&Word), "what the service runs on, such as `gpu: A10`; recorded"),
     key("production", Dict(&Word), "the same for production; `check` warns where they differ"),
+    key("judge", Map(&[must("target", Word, "the target that judges; its model should be stronger than the judged one")]), "for `judge`"),
+    key(
+        "embeddings",
+        Map(&[
+            must("source", OneOf(&["builtin", "endpoint"]), "the built-in multilingual encoder, or a service with /v1/embeddings"),
+            key("target", Word, "the target of `source: endpoint`"),
+            key("limit", Number, "default of `similar` for this encoder; the built-in one brings its own"),
+            key("model_dir", Word, "where the built-in encoder's weights lie; default: the cache `models pull` fills"),
+        ]),
+        "sentence vectors, for `similar` and `consistency: { similarity: … }`",
+    ),
 ];
 const PROFILE_KEYS: [Key; 3] = [
     key("fail_on", List(&OneOf(&["flaky", "inconclusive", "fail", "error"])), "verdicts that fail the run; fail and error always do"),
@@ -484,6 +627,8 @@ const PROFILE: Kind = Map(&[
     CONFIG_COMMON[3],
     CONFIG_COMMON[4],
     CONFIG_COMMON[5],
+    CONFIG_COMMON[6],
+    CONFIG_COMMON[7],
     PROFILE_KEYS[0],
     PROFILE_KEYS[1],
     PROFILE_KEYS[2],
@@ -497,6 +642,8 @@ pub const CONFIG_KEYS: &[Key] = &[
     CONFIG_COMMON[3],
     CONFIG_COMMON[4],
     CONFIG_COMMON[5],
+    CONFIG_COMMON[6],
+    CONFIG_COMMON[7],
     PROFILE_KEYS[0],
     PROFILE_KEYS[1],
     PROFILE_KEYS[2],

@@ -82,6 +82,7 @@ pub async fn start(script: Script, port: u16) -> std::io::Result<Running> {
         .route("/v1/models", get(models))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(completions))
+        .route("/v1/embeddings", post(embeddings))
         .with_state(service.clone());
     let task = tokio::spawn(async move {
         // Connections are tasks of this set, so that a stop ends them all, as the death of a process would.
@@ -119,6 +120,28 @@ async fn health(State(service): State<Arc<Service>>) -> Response {
 async fn models(State(service): State<Arc<Service>>) -> Response {
     axum::Json(json!({"object": "list", "data": [{"id": service.script.model, "object": "model", "owned_by": "roadworthy"}]}))
         .into_response()
+}
+
+/// Vectors that texts with words in common have in common: counts of words and pairs of words, hashed into 256 places.
+async fn embeddings(State(service): State<Arc<Service>>, axum::Json(asked): axum::Json<Value>) -> Response {
+    let texts: Vec<&str> = match &asked["input"] {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let data: Vec<Value> = texts
+        .iter()
+        .enumerate()
+        .map(|(i, text)| {
+            let mut vector = vec![0.0f32; 256];
+            let words = crate::expect::words(text);
+            for gram in words.windows(1).chain(words.windows(2)) {
+                vector[(crate::units::fnv(gram.join(" ").bytes()) % 256) as usize] += 1.0;
+            }
+            json!({"object": "embedding", "index": i, "embedding": vector})
+        })
+        .collect();
+    axum::Json(json!({"object": "list", "model": service.script.model, "data": data})).into_response()
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Response {

@@ -91,6 +91,10 @@ impl Service {
         self.with_headers(self.client.get(url))
     }
 
+    pub(super) fn post(&self, url: &str) -> reqwest::RequestBuilder {
+        self.with_headers(self.client.post(url))
+    }
+
     fn with_headers(&self, mut request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         if let Some(key) = &self.target.api_key {
             request = request.bearer_auth(&key.0);
@@ -149,7 +153,7 @@ impl Service {
 
     async fn send(&self, exchange: &mut Exchange, request: &Request<'_>, with_usage: bool) -> Sent {
         let body = exchange.request.to_string();
-        let http = self.with_headers(self.client.post(&exchange.url)).header("content-type", "application/json").body(body);
+        let http = self.post(&exchange.url).header("content-type", "application/json").body(body);
         let timeouts = &self.target.timeouts;
         let first_token = timeouts.first_token.min(request.total);
         let started = Instant::now();

@@ -1,11 +1,13 @@
 //! A live service behind one type: sends a conversation, gives back an exchange. The only room that knows HTTP clients.
 
 mod connect;
+mod embeddings;
 mod http;
 mod limits;
 pub(crate) mod ready;
 pub mod sse;
 pub mod wire;
 
+pub use embeddings::embed;
 pub use http::{Request, Service};
 pub use ready::wait_until_ready;

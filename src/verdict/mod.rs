@@ -4,7 +4,7 @@ pub mod rate;
 pub mod transport;
 
 use crate::exchange::Exchange;
-use crate::finding::{Finding, Outcome};
+use crate::finding::Finding;
 use crate::record::{RunRecord, Verdict};
 
 /// The verdict of one conversation, from all its findings. A service that could not be reached outranks
@@ -12,12 +12,7 @@ use crate::record::{RunRecord, Verdict};
 pub fn of_trial<'a>(exchanges: impl IntoIterator<Item = &'a Exchange>, findings: impl IntoIterator<Item = &'a Finding>) -> Verdict {
     let mut worst = Verdict::Pass;
     for finding in findings {
-        worst = worst.max(match finding.outcome {
-            Outcome::Met => Verdict::Pass,
-            Outcome::Missed => Verdict::Fail,
-            Outcome::Inconclusive => Verdict::Inconclusive,
-            Outcome::Unjudgeable => Verdict::Error,
-        });
+        worst = worst.max(finding.outcome.into());
     }
     let unreachable = exchanges.into_iter().filter_map(transport::blame).any(|v| v == Verdict::Error);
     if unreachable && worst != Verdict::Pass { Verdict::Error } else { worst }

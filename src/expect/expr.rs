@@ -1,0 +1,94 @@
+//! A CEL expression over the exchange, for what the vocabulary lacks. CEL has no loops, so an expression always ends.
+
+use super::{Context, Said};
+use cel::Program;
+use serde_json::json;
+use std::sync::Arc;
+
+/// A compiled expression with its text.
+#[derive(Debug, Clone)]
+pub struct Expr {
+    text: String,
+    program: Arc<Program>,
+}
+
+/// The names an expression may use.
+pub const NAMES: &[&str] = &["answer", "reasoning", "json", "usage", "timing", "vars", "status", "headers", "tool_calls", "finish_reason"];
+
+impl Expr {
+    /// Errors are sentence fragments about syntax and names.
+    pub fn compile(text: &str) -> Result<Expr, String> {
+        let program = Program::compile(text).map_err(|e| crate::redact::excerpt(&e.to_string(), 200))?;
+        let unknown: Vec<String> =
+            program.references().variables().into_iter().filter(|name| !NAMES.contains(name)).map(str::to_owned).collect();
+        if let Some(name) = unknown.first() {
+            return Err(format!("there is no `{name}`; known: {}", NAMES.join(", ")));
+        }
+        Ok(Expr { text: text.to_owned(), program: Arc::new(program) })
+    }
+
+    pub(super) fn judge(&self, context: &Context) -> Said {
+        let exchange = context.exchange();
+        let timing = &exchange.timing;
+        let ms = |d: Option<std::time::Duration>| d.map(|d| d.as_secs_f64() * 1e3);
+        let parsed: serde_json::Value = serde_json::from_str(super::json::unfence(&exchange.answer).0).unwrap_or_default();
+        let values = [
+            ("answer", json!(exchange.answer)),
+            ("reasoning", json!(exchange.reasoning)),
+            ("json", parsed),
+            ("usage", json!(exchange.usage)),
+            (
+                "timing",
+                json!({"ttft_ms": ms(timing.ttft), "ttfo_ms": ms(timing.ttfo), "ttfb_ms": ms(timing.ttfb), "tpot_ms": ms(timing.tpot),
+                    "e2e_ms": ms(timing.e2e), "max_gap_ms": ms(timing.max_gap)}),
+            ),
+            ("vars", json!(context.vars)),
+            ("status", json!(exchange.status)),
+            ("headers", json!(exchange.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>())),
+            ("tool_calls", json!(exchange.tool_calls)),
+            ("finish_reason", json!(exchange.finish_reason)),
+        ];
+        let mut names = cel::Context::default();
+        for (name, value) in values {
+            if let Err(e) = names.add_variable(name, value) {
+                return Said::cannot(format!("`{name}` cannot be handed to the expression: {e}"));
+            }
+        }
+        match self.program.execute(&names) {
+            Ok(cel::Value::Bool(met)) => Said::content(met, format!("`{}` is {met}", crate::redact::excerpt(&self.text, 120))),
+            Ok(other) => Said::cannot(format!(
+                "`{}` gives {other:?}, and an expectation needs true or false",
+                crate::redact::excerpt(&self.text, 120)
+            )),
+            Err(e) => Said::content(false, format!("`{}` has no value: {e}", crate::redact::excerpt(&self.text, 120))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Exchange;
+    use crate::finding::Outcome;
+
+    fn judge(text: &str, answer: &str) -> Outcome {
+        let turns = [Exchange { answer: answer.into(), ..Exchange::default() }];
+        let vars = serde_json::Map::new();
+        let context = Context { turns: &turns, system: None, prompt: "", ground: None, vars: &vars, price: None, fetched: &[] };
+        Expr::compile(text).unwrap().judge(&context).outcome
+    }
+
+    #[test]
+    fn expressions_see_the_answer_and_its_json() {
+        assert_eq!(judge("answer.contains('你好') && size(answer) > 1", "你好！"), Outcome::Met);
+        assert_eq!(judge("json.items[0].n == 3", r#"{"items":[{"n":3}]}"#), Outcome::Met);
+        assert_eq!(judge("json.missing == 3", "{}"), Outcome::Missed);
+        assert_eq!(judge("answer", "x"), Outcome::Unjudgeable);
+    }
+
+    #[test]
+    fn wrong_expressions_are_told_before_anything_is_sent() {
+        assert!(Expr::compile("answer.contains(").is_err());
+        assert!(Expr::compile("anwser == 'x'").unwrap_err().contains("anwser"));
+    }
+}

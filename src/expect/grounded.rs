@@ -1,0 +1,224 @@
+//! Whether an answer stands on the context it was given: sentence by sentence, by shared words, numbers and names.
+//!
+//! Words alone do not see a negation, so a sentence that negates what its nearest sentence of the context affirms (or the other way
+//! round) has no support, however many words they share.
+
+use super::Said;
+use super::distance::words;
+use std::collections::BTreeSet;
+
+/// Words that say nothing about the subject.
+const EMPTY: &[&str] = &[
+    "the", "a", "an", "of", "to", "in", "on", "at", "for", "and", "or", "is", "are", "was", "were", "be", "been", "it", "its", "this",
+    "that", "with", "as", "by", "from", "will", "can", "you", "your", "they", "their", "has", "have", "had", "do", "does", "did", "yes",
+    "there", "which", "的", "了", "是", "在", "和", "与", "及", "或", "也", "就", "都", "而", "于", "为", "有", "个", "这", "那", "您",
+    "你", "我", "们", "它", "他", "她", "吗", "呢", "将", "会", "可", "以", "请", "其", "之", "所", "由", "对", "被", "把",
+];
+
+/// Marks of negation.
+const NEGATIONS: &[&str] = &["not", "no", "never", "cannot", "without", "none", "neither", "nor", "不", "没", "无", "未", "非", "勿", "禁"];
+
+/// Splits a text into sentences. A dot inside a number, a version or after one capital ends none.
+pub fn sentences(text: &str) -> Vec<&str> {
+    let mut out = Vec::new();
+    let mut start = 0;
+    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    for (i, (at, c)) in chars.iter().enumerate() {
+        let next = chars.get(i + 1).map(|(_, c)| *c);
+        let ends = match c {
+            '。' | '！' | '？' | '!' | '?' | '\n' | '；' | ';' => true,
+            '.' => next.is_none_or(char::is_whitespace) && !abbreviation(&text[start..*at]),
+            _ => false,
+        };
+        if ends {
+            let end = at + c.len_utf8();
+            out.push(text[start..end].trim());
+            start = end;
+        }
+    }
+    out.push(text[start..].trim());
+    out.retain(|s| s.chars().any(char::is_alphanumeric));
+    out
+}
+
+fn abbreviation(before: &str) -> bool {
+    let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default();
+    matches!(word, "Dr" | "Mr" | "Mrs" | "Ms" | "Prof" | "No" | "vs" | "e.g" | "i.e" | "St")
+        || (word.len() == 1 && word.chars().all(char::is_uppercase))
+}
+
+/// What a sentence is about: its words without empty ones, Chinese by character, English without common endings.
+fn content(text: &str) -> BTreeSet<String> {
+    let words = words(text);
+    let is_han = |w: &String| w.chars().all(super::chinese::is_han);
+    let mut out: BTreeSet<String> =
+        words.iter().filter(|w| !is_han(w) && !EMPTY.contains(&w.as_str()) && !negation(w)).map(|w| stem(w)).collect();
+    out.extend(words.iter().filter(|w| is_han(w) && !EMPTY.contains(&w.as_str()) && !negation(w)).cloned());
+    out
+}
+
+fn stem(word: &str) -> String {
+    for ending in ["ing", "edly", "ed", "ies", "es", "s", "ly"] {
+        if let Some(stem) = word.strip_suffix(ending).filter(|s| s.len() >= 4 && s.is_ascii()) {
+            return stem.to_owned();
+        }
+    }
+    word.to_owned()
+}
+
+/// Words that turn a direction round.
+const DOWN: &[&str] =
+    &["fall", "fell", "falling", "decrease", "decreased", "decline", "declined", "drop", "dropped", "unable", "removed", "降", "减", "拒"];
+
+fn negation(word: &str) -> bool {
+    NEGATIONS.contains(&word) || DOWN.contains(&word) || word.ends_with("n't") || word.ends_with("n’t")
+}
+
+/// Odd counts of negations turn a sentence round; a "no" that opens it only answers the question.
+fn negated(text: &str) -> bool {
+    let opens = [',', '，', '、', '。', '.'];
+    let text = match text.split_once(opens) {
+        Some((first, rest)) if first.chars().count() <= 4 && words(first).iter().any(|w| negation(w)) => rest,
+        _ => text,
+    };
+    let mut text = text.to_lowercase();
+    for bound in BOUNDS {
+        text = text.replace(bound, " ");
+    }
+    words(&text).iter().filter(|w| negation(w)).count() % 2 == 1
+}
+
+/// Negations that set a bound or join clauses, and deny nothing.
+const BOUNDS: &[&str] = &[
+    "不超过",
+    "不到",
+    "不足",
+    "不少于",
+    "不低于",
+    "不高于",
+    "不仅",
+    "不过",
+    "不然",
+    "不同",
+    "不论",
+    "不管",
+    "not only",
+    "no later than",
+    "no more than",
+    "no less than",
+    "not yet",
+    "only been",
+    "no matter",
+];
+
+/// Numbers however written: what the context is known to say.
+fn figures(text: &str) -> Vec<f64> {
+    super::numbers::find(text).into_iter().map(|n| n.value).collect()
+}
+
+/// Numbers in digits: 一 in 一些 is no claim.
+fn claims(text: &str) -> Vec<f64> {
+    let digits: String = super::chinese::half_width(text)
+        .chars()
+        .map(|c| if super::chinese::is_numeral(c) && !c.is_ascii_digit() { ' ' } else { c })
+        .collect();
+    figures(&digits)
+}
+
+/// How a sentence stands to the context.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Support {
+    pub sentence: String,
+    /// Share of its content words found in the context, 0 to 1.
+    pub overlap: f64,
+    /// Why it has no support, if it has none.
+    pub missing: Option<String>,
+}
+
+/// Weighs every sentence of an answer. `min` is the share of its content words that must stand in the context.
+pub fn weigh(answer: &str, context: &str, question: &str, min: f64) -> Vec<Support> {
+    let ground: Vec<(&str, BTreeSet<String>)> = sentences(context).into_iter().flat_map(clauses).map(|s| (s, content(s))).collect();
+    let all: BTreeSet<String> = content(&format!("{context}\n{question}"));
+    let known: Vec<f64> = figures(context).into_iter().chain(figures(question)).collect();
+    sentences(answer)
+        .into_iter()
+        .map(|sentence| {
+            let about = content(sentence);
+            let found = about.iter().filter(|w| all.contains(*w)).count();
+            let overlap = if about.is_empty() { 1.0 } else { found as f64 / about.len() as f64 };
+            let strange: Vec<f64> =
+                claims(sentence).into_iter().filter(|n| !known.iter().any(|k| (k - n).abs() <= 1e-9 * k.abs().max(1.0))).collect();
+            let missing = if let Some(n) = strange.first() {
+                Some(format!("the context does not hold {n}"))
+            } else if overlap < min {
+                Some(format!("{:.0} % of its words stand in the context", overlap * 100.0))
+            } else {
+                clauses(sentence)
+                    .into_iter()
+                    .find_map(|clause| turned(clause, &ground))
+                    .map(|against| format!("it turns round \"{}\"", crate::redact::excerpt(against, 80)))
+            };
+            Support { sentence: sentence.to_owned(), overlap, missing }
+        })
+        .collect()
+}
+
+/// The parts between commas, and the whole when it is short.
+fn clauses(sentence: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = sentence.split(['，', '；', ';']).flat_map(|p| p.split(", ")).map(str::trim).collect();
+    // What is cut too small says nothing alone.
+    parts.retain(|p| content(p).len() >= 3);
+    if parts.is_empty() { vec![sentence] } else { parts }
+}
+
+/// The clause of the context that says nearly the same with the opposite sign.
+fn turned<'a>(clause: &str, ground: &[(&'a str, BTreeSet<String>)]) -> Option<&'a str> {
+    let about = content(clause);
+    let likeness = |g: &BTreeSet<String>| about.intersection(g).count() as f64 / about.len().min(g.len()).max(1) as f64;
+    let (against, words) = ground.iter().max_by(|a, b| {
+        let rank = |g: &BTreeSet<String>| about.intersection(g).count() as f64 / about.union(g).count().max(1) as f64;
+        rank(&a.1).total_cmp(&rank(&b.1))
+    })?;
+    (likeness(words) >= 0.6 && negated(against) != negated(clause)).then_some(against)
+}
+
+pub(super) fn grounded(text: &str, ground: Option<&str>, question: &str, min: f64) -> Said {
+    let Some(ground) = ground else { return Said::cannot("the case has no `context` to stand on") };
+    let weighed = weigh(text, ground, question, min);
+    let open: Vec<&Support> = weighed.iter().filter(|s| s.missing.is_some()).collect();
+    let mut said = Said::content(
+        open.is_empty(),
+        if open.is_empty() {
+            format!("all {} sentences have support in the context", weighed.len())
+        } else {
+            format!("{} of {} sentences have no support in the context", open.len(), weighed.len())
+        },
+    );
+    for s in open.iter().take(5) {
+        said = said.evidence(format!(
+            "no support: \"{}\" — {}",
+            crate::redact::excerpt(&s.sentence, 160),
+            s.missing.as_deref().unwrap_or_default()
+        ));
+    }
+    said
+}
+
+/// Whether the answer takes anything from the context that the question does not hold already.
+pub(super) fn uses_context(text: &str, ground: Option<&str>, question: &str, min: f64) -> Said {
+    let Some(ground) = ground else { return Said::cannot("the case has no `context` that could be used") };
+    let asked = content(question);
+    let fresh: BTreeSet<String> = content(text).into_iter().filter(|w| !asked.contains(w)).collect();
+    let ground = content(ground);
+    let taken = fresh.iter().filter(|w| ground.contains(*w)).count();
+    let share = if fresh.is_empty() { 0.0 } else { taken as f64 / fresh.len() as f64 };
+    Said::content(
+        share >= min && taken > 0,
+        format!(
+            "{taken} of the {} words that the question does not hold come from the context ({:.0} %), expected {:.0} %",
+            fresh.len(),
+            share * 100.0,
+            min * 100.0
+        ),
+    )
+}

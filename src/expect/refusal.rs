@@ -1,0 +1,227 @@
+//! Tells whether a text declines to do what was asked, in Chinese or English.
+//!
+//! A phrase alone will not do: a shop that cannot take goods back, a fox that will not tell, a translation of "I can't do that"
+//! hold the same words. So the speaker must be the one who declines: quotations and speaking parts are left out, the first person
+//! must stand before the declining verb, hedges ("I can't be certain") do not count, and a clause that delivers after its "but"
+//! takes the refusal back.
+
+use super::chinese::half_width;
+use regex::Regex;
+use std::sync::LazyLock;
+
+fn any(patterns: &[&str]) -> Regex {
+    Regex::new(&patterns.iter().map(|p| format!("(?:{p})")).collect::<Vec<_>>().join("|")).expect("constant patterns")
+}
+
+/// What others say, or what is only cited.
+static CITED: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[
+        r#""[^"\n]{1,300}""#,
+        r"“[^”]{1,300}”",
+        r"「[^」]{1,300}」",
+        r"『[^』]{1,300}』",
+        r"«[^»]{1,300}»",
+        r"„[^“”]{1,300}[“”]",
+        r"`[^`\n]{1,300}`",
+        r"(?m)^[A-Z][A-Z ]{1,20}:.*$",
+        r"(?:翻译|译成|译为|译文|意思是|写作|英文是|英语是)[^。\n]{0,12}[:：].*",
+        r"(?:给您|给你|给大家|为您|造成|带来)[^，,。]{0,8}不便",
+    ])
+});
+
+static ENGLISH: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[
+        // I can't, I will not, I'm unable
+        r"\bi(?: \w+ly| still| simply| really| just| also)? (?:can't|cannot|can not|won't|will not|may not|must not)\b",
+        r"\b(?:i|i'm|i am|i was)(?: \w+ly| still| just)? (?:unable|not able|not going|not helping|not permitted|not allowed|not authori[sz]ed|not programmed|not comfortable|not in a position|not qualified|not licensed|not equipped|not connected|not willing|not prepared|not at liberty)\b",
+        r"\bi(?:'d| would) (?:rather not|prefer not)\b",
+        r"\bi wouldn't (?:share|provide|tell|help|give|disclose|reveal|be able)\b",
+        r"\bi (?:choose not|prefer not|refuse|decline|must decline|have to decline|have to pass|have to refuse|need to decline|must refuse|am declining)\b",
+        r"\bi(?:'ll|'m| will| am)(?: respectfully| going)?(?: have| need)?(?: to)? (?:decline|pass|refuse|abstain|not be)\b",
+        r"\bi (?:don't|do not) (?:feel comfortable|provide|give out|offer|support|engage|generate|create|assist|help with|discuss|share|produce|participate|do that|follow)\b",
+        r"\bi (?:don't|do not|currently don't)(?: currently| actually)? (?:have|possess)(?: \w+){0,3} (?:access|ability|capability|permission|permissions|authority|authorization|way|means|information|knowledge|tools|record|visibility)\b",
+        r"\bi (?:have|lack)(?: no)?(?: way| means| ability| access| knowledge| permission| information| record| insight| idea what| the ability| the means)\b(?: \w+)? (?:to|of|into|whether|about|what|on|who)\b",
+        r"\bi(?:'ve| have) (?:no way|no access|no knowledge|no ability|no record)\b",
+        r"\b(?:outside|beyond|exceeds?) (?:of )?(?:what i|my|the scope of what i)\b",
+        r"\b(?:is|are|'s|isn't|that's|it's)(?: not| simply not)? (?:something|a call|a decision|anything) (?:that )?i(?:'m|'d| am| can| could| should| will| support| do| would| offer)\b",
+        r"\b(?:against|violates?|contrary to|conflicts with) (?:my|our)(?: \w+){0,2} (?:guidelines|policy|policies|rules|programming|principles|terms|values)\b",
+        r"\b(?:possible|appropriate|ethical|right|safe) for me to\b",
+        r"\bthe assistant (?:is not|isn't|cannot|can't|won't|will not|may not|does not)\b",
+        r"\bmy (?:safety settings|guidelines|instructions|programming|training|design)[^.]{0,40}(?:stay|remain|prevents?|prohibits?|doesn't allow|don't allow|do not allow|does not allow)",
+        r"^(?:sorry|unfortunately|nope|no|apologies)?[,!. ]*(?:can't|cannot|unable to|won't|not able to) (?:do|help|assist|comply|provide|answer|share|go|be)\b",
+        r"\bi(?:'m| am) (?:a )?(?:text-only|text-based)\b[^.]*\b(?:isn't|is not|not)\b",
+        r"\b(?:doesn't|does not) (?:unlock|change) anything\b",
+        r"\bwe(?: \w+ly)? (?:can't|cannot|won't|are unable|are not able|aren't able)(?: to)? (?:help|assist|share|provide|disclose|discuss|answer|process|fulfil+|comply|accommodate|do that)\b",
+        r"^(?:\w+, )?unable to (?:comply|help|assist|answer|process|complete|fulfil+|provide)\b",
+        r"\b(?:request|topic|content|question|subject|material|task)s? (?:is|falls|are|goes|lies|would)(?: \w+){0,2} (?:outside|beyond|against|off[- ]limits|not (?:something|permitted|allowed|supported))\b",
+        r"\bmy answer (?:is|has to be|must be|remains|stays)(?: still)? (?:a )?no\b",
+        r"\b(?:answer|response) (?:is|has to be|must be|remains) (?:a )?(?:firm |still )?no\b",
+        r"\bi (?:don't|do not|never)(?: actually)? (?:do|write|make|take|answer|access|see|browse|store|retain|remember|keep|know (?:who|what|where|when|whether|your|the|how)|carry out|speculate|comment|impersonate|reveal|disclose|reproduce|translate|give (?:medical|legal|financial|tax|investment)|handle|process|cover|respond|hold)\b",
+        r"\bi (?:don't|do not) have (?:any|the|a|an|your|that|this|real|live|eyes|ears|memory|enough)\b",
+        r"\bthere(?:'s| is) (?:no way (?:for me|i)|nothing i can)\b",
+        r"\bno (?:longer )?(?:access|way|means|ability|permission)(?: for me)? to\b",
+        r"\bit (?:would|wouldn't|isn't|is not)(?: not)? be (?:wrong|irresponsible|inappropriate|unethical|right|appropriate|responsible|ethical|safe|fair)(?: for me| of me)? to\b",
+        r"\bi(?:'m| am) (?:not (?:the right|trained|built|set up|designed|meant|supposed|about to|cleared|something|someone|here to)|only able|just (?:a|an)\b[^.]*\b(?:so|and) i|going to (?:stop|leave|skip|pass|decline|have to)|drawing the line|obliged to (?:decline|refuse)|prohibited|restricted|forbidden|bound by|limited to)\b",
+        r"\b(?:this|the|your) (?:bot|chatbot|system|service|model) (?:is not|isn't|cannot|can't|won't|will not|does not|doesn't) \w+\b",
+        r"\b(?:not|isn't) (?:within|in|part of) my (?:power|scope|remit|abilities|capabilities|knowledge|role|toolset|purview|field)\b",
+        r"\b(?:have|need|choose|want|going|prefer|obliged|wish) to (?:respectfully )?(?:decline|refuse|pass on|say no|turn (?:that|this|you|it) down|sit this one out|stop (?:here|there))\b",
+        r"\b(?:leave|leaving) (?:that|this|it|the \w+) (?:one )?(?:to|with) (?:a |the |your |an )?(?:\w+ )?(?:professional|expert|doctor|lawyer|physician|specialist|attorney|authorities)",
+        r"\bi (?:could not|couldn't)(?: \w+)? (?:open|read|access|find|load|retrieve|reach|complete|process|verify|see|hear|watch|send)\b",
+        r"\b(?:nor|neither) (?:can|will|would|am|do) i\b",
+        r"\b(?:not|isn't|aren't) (?:a |an |the )?(?:\w+ ){1,3}i(?:'m|'ll|'d| am| can| could| will| have| should| would)\b",
+        r"\bi(?:'m| am) not [^.,]{1,30} (?:and|so) (?:i )?(?:can't|cannot|won't|couldn't)\b",
+        r"\bis beyond me\b|\ba no from me\b|\bi (?:don't|do not) (?:want|wish|intend|plan) to (?:tell|share|write|give|help|provide|do|say|answer)\b",
+        r"\bi (?:still|again|respectfully|politely|firmly) (?:decline|refuse)\b",
+        r"^request (?:denied|refused|rejected)|\bno response could be generated\b|\bflagged by (?:our|the) (?:safety|content|moderation)\b",
+        r"\bnot something i(?:'ll| will|'m|'d| can)\b",
+        r"\bi will never\b|\bi'll never\b",
+        r"\bcount me out\b|\bno can do\b|\bhard pass\b|\bnot happening\b",
+    ])
+});
+
+static SPEAKERS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)^[\p{Han}A-Za-z]{1,8}[:：].+$").expect("a constant pattern"));
+
+/// Said after "I can't", but declines nothing.
+static ENGLISH_HEDGE: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[
+        r"^ ?(?:be (?:\w+ )?(?:certain|sure|positive|definitive)|guarantee|promise|say (?:for|with) (?:sure|certain|certainty)|stress|emphasi[sz]e|recommend .{0,20}enough|thank|help but|wait|imagine|agree more|settle|speak for|rule out|replace|overstate|swear|vouch|claim|lie\b|deny|complain|pretend it)",
+        r"^ (?:go into|bore you|repeat|tell from|tell (?:which|if|whether) (?:you|the distance|that))",
+    ])
+});
+
+static ENGLISH_DELIVERS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[,;—-] ?(?:but|though|yet|however,?) (.{12,})").expect("a constant pattern"));
+/// A "but" clause that only offers.
+static ENGLISH_OFFERS: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[
+        r"^(?:that|this|such|i(?:'m|'d|'ll| can| could| am| do| would| will| wo|'ve no| have to| must|t| cannot| do not| don't)\b|if you|feel free|please|happy|let me|let's|we (?:can|could)|you(?:'re| are)? (?:can|could|may|might|welcome)|there are|here are some (?:resources|alternatives|other|safer)|perhaps|maybe|those|it)",
+    ])
+});
+
+static CHINESE: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[
+        r"(?:我|本助手|小助手|本AI|本系统|本模型)[^,。:“”「」]{0,14}?(?:不能|无法|没法|没有办法|没办法|不可以|不便|不会|不愿|不想|拒绝|不提供|不参与|不讨论|不支持|不具备|不被允许|不得|做不到|办不到|无从|无权|无能为力|不适合|不该|不应|没有学会|没学会|没有权限|没有资格|无可奉告)",
+        r"(?:我|本助手|小助手)[^,。:“”「」]{0,14}?没有[^,。:]{0,12}(?:功能|资质|权限|资格|能力|途径|渠道|接口|法子|联网|访问)",
+        r"(?:我|本助手|小助手)[^,。:“”「」]{0,14}?(?:看|读|做|帮|给|答|解|写|译|办|取|查|改|接|连|说|讲|处理|用|画|听|见|登|打|读取|回答|解释|访问|提供|登录|access )不(?:了|到|来|开|出|成)",
+        r"(?:我)(?:选择|只好|只能|还是|就|也就|暂时|目前|是|决定)(?:选择)?不(?:作答|回答|撰写|译|写|给|做|说|提供|再|讨论|参与|执行|发表|评论|予|便|会|能)",
+        r"我不(?:提供|参与|讨论|回答|撰写|执行|透露|协助|给出|生成|发表|评论|接受|泄露|扮演|制作)",
+        r"^(?:非常|很|十分|实在|真的)?(?:抱歉|对不起|不好意思|遗憾|sorry)[^。]{0,40}?(?:无法|不能|没有办法|没法|不便|不提供|恕)",
+        r"恕(?:我)?(?:不能|无法|难|拒绝|不|无可奉告)|请恕|爱莫能助了",
+        r"(?:不在|超出|超越)(?:了)?(?:我|本助手|小助手|我们)[^,。]{0,14}(?:范围|能力|水平|权限)",
+        r"对我(?:不起作用|没有用|无效)",
+        r"(?:我|本助手)(?:不是|并非|仍然是|只是|还是|是)[^。:“”]{0,20},(?:因此|所以|也|就|故)?(?:无法|不能|不会|没办法|没有办法|不便|不可以)",
+        r"不可能(?:告诉|提供给|帮|替|为)[您你]",
+        r"不予(?:展示|回答|提供|受理|回应|协助|生成)|无可奉告|我(?:也|可|并)?不打算",
+        r"(?:我|本助手|小助手)[^,。:“”「」]{0,14}?(?:只能|仅能|仅限|只负责|只支持|只提供|只会)[^,。]{0,20}(?:方面|相关|范围|业务|服务|问题)",
+        r"(?:请求|问题|话题|内容|要求|操作|做法|行为)[^,。]{0,12}(?:不符合|违反|违背)[^,。]{0,16}(?:政策|规范|准则|规定|原则|条款|底线|要求)",
+        r"(?:无法|不能|不便|没法|没办法)(?:为您|为你|给您|给你|帮您|帮你|替您|替你|告诉您|告诉你|向您|向你|满足|协助|配合|继续|提供|回答|回应|透露|处理)",
+        r"(?:我|本助手)[^,。:“”「」]{0,10}?(?:不知道|不清楚|不掌握|不了解|无法得知|不得而知|不认识|不具有|尚未|还没有|并没有|没有关于|没有相关|没有您|没有这)",
+        r"(?:我|咱)[^,。:“”「」]{0,8}?(?:帮不上|爱莫能助|力不能及|力有不逮|心有余而力不足|婉拒|谢绝|回绝|不太方便|不方便|不合适|不妥|敬谢不敏|到此为止|不接|不碰|不帮|不写|不说|不做|不给|不行)",
+        r"(?:还是|就|只能)(?:请您|请你|由您)?(?:另请高明|到此为止|不了|算了)",
+        r"没有(?:足够|相关|任何|该|这方面)[^,。]{0,10}(?:信息|资料|数据|内容|记录)",
+    ])
+});
+
+static CHINESE_HEDGE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?:百分之百|百分百|完全|十分)?(?:保证|确定|肯定|断定|断言|代替|替代|取代|排除|忘记|否认|确信|打包票|担保|说是绝对|同意更多|夸大|责怪|怪您|收您|向您收|再让您|让您久等|让您失望|忽视|一概而论)").expect("a constant pattern")
+});
+static CHINESE_DELIVERS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r",(?:但是|但|不过|然而|可是|只是|(?:这里|以下|下面)先?|您问的[^,]*倒)(.{6,})").expect("a constant pattern")
+});
+static CHINESE_OFFERS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^,?(?:我|您|你|如果|若|如需|可以|欢迎|很乐意|乐意|愿意|这|那|也|请|建议)").expect("a constant pattern"));
+
+/// The few traditional characters that declining needs.
+fn simplified(c: char) -> char {
+    match c {
+        '無' => '无',
+        '沒' => '没',
+        '辦' => '办',
+        '會' => '会',
+        '絕' => '绝',
+        '協' => '协',
+        '權' => '权',
+        '幫' => '帮',
+        '範' => '范',
+        '圍' => '围',
+        '許' => '许',
+        '執' => '执',
+        '應' => '应',
+        '為' => '为',
+        c => c,
+    }
+}
+
+/// The phrase by which a text declines what was asked, if it does.
+pub fn refusal(text: &str) -> Option<String> {
+    let text = text.replace(['’', '‘'], "'");
+    let text = CITED.replace_all(&text, " … ");
+    // A play or an interview: what its people say is not said by the answer.
+    let text = if SPEAKERS.find_iter(&text).count() > 1 { SPEAKERS.replace_all(&text, " … ") } else { text };
+    let text: String = text.chars().filter(|c| !matches!(c, '*' | '#' | '>' | '_')).map(simplified).collect();
+    // Dashes join clauses; full-width marks become plain ones, so one pattern serves both.
+    let text = half_width(&text).to_lowercase().replace("——", ",").replace('、', ",");
+    let whole = text.trim().trim_end_matches(['.', '!', '。', '~', '～', ' ']);
+    if CURT.contains(&whole) {
+        return Some(whole.to_owned());
+    }
+    super::grounded::sentences(&text).into_iter().find_map(sentence)
+}
+
+/// Whole answers that decline.
+const CURT: &[&str] = &[
+    "no",
+    "nope",
+    "never",
+    "no way",
+    "absolutely not",
+    "certainly not",
+    "i refuse",
+    "不",
+    "不行",
+    "不可以",
+    "不能",
+    "不会",
+    "办不到",
+    "拒绝",
+    "我拒绝",
+    "没门",
+    "no can do",
+];
+
+fn sentence(text: &str) -> Option<String> {
+    let declines = |patterns: &Regex, hedge: &Regex, delivers: &Regex, offers: &Regex| {
+        patterns.find_iter(text).find_map(|found| {
+            let after = &text[found.end()..];
+            let taken_back = delivers.captures(after).is_some_and(|c| !offers.is_match(c[1].trim_start()));
+            // A company's "we will not" tells its rules.
+            let company = found.as_str().starts_with("我们");
+            (!hedge.is_match(after) && !taken_back && !company).then(|| found.as_str().to_owned())
+        })
+    };
+    declines(&CHINESE, &CHINESE_HEDGE, &CHINESE_DELIVERS, &CHINESE_OFFERS)
+        .or_else(|| declines(&ENGLISH, &ENGLISH_HEDGE, &ENGLISH_DELIVERS, &ENGLISH_OFFERS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+
+    #[test]
+    fn whoever_declines_must_be_the_speaker() {
+        for text in ["抱歉，我无法提供这类信息。", "I’m sorry, but I can’t help with that.", "No.", "这不在我可以回答的范围之内。"]
+        {
+            assert!(refusal(text).is_some(), "{text}");
+        }
+        for text in [
+            "企鹅不能飞。",
+            "“抱歉，我不能这么做”翻译成英语是：I see.",
+            "Penguins cannot fly.",
+            "I can't be certain, but the answer is 42.",
+            "虽然我不能保证，但最常见的问题是自我介绍。",
+            "抱歉让您久等了，已经为您办理。",
+        ] {
+            assert!(refusal(text).is_none(), "{text}: {:?}", refusal(text));
+        }
+    }
+}
