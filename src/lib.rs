@@ -11,16 +11,17 @@
 //! | floor | rooms | about |
 //! |---|---|---|
 //! | 5 doors | [`cli`], [`harness`] | arguments become one call, files and an exit code |
-//! | 4 doing | [`target`], [`run`], [`journal`], [`sim`] | the only async, the only I/O |
+//! | 4 doing | [`target`], [`run`], [`journal`], [`baseline`], [`sim`] | the only async, the only I/O |
 //! | 3 telling | [`event`], [`report`] | what happened, as data and as text |
 //! | 2 description | [`scenario`], [`plan`], [`options`] | text becomes a plan, or every mistake in it |
-//! | 1 judgement | [`expect`], [`mutate`], [`semantic`], [`verdict`] | pure functions that return findings and verdicts |
+//! | 1 judgement | [`expect`], [`mutate`], [`semantic`], [`stats`], [`verdict`] | pure functions that return findings and verdicts |
 //! | 0 words | [`exchange`], [`finding`], [`record`], [`diagnostic`], [`redact`], [`units`] | plain data |
 //!
 //! Most users want the command line; [`harness`] puts the same judgement into `cargo test`.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod baseline;
 pub mod cli;
 pub mod diagnostic;
 pub mod event;
@@ -39,6 +40,7 @@ pub mod run;
 pub mod scenario;
 pub mod semantic;
 pub mod sim;
+pub mod stats;
 pub mod target;
 pub mod units;
 pub mod verdict;

@@ -120,6 +120,9 @@ pub struct CaseRecord {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Attempt {
     pub trials: Vec<Trial>,
+    /// Fresh measurements that confirmed or cleared a miss against history; as many trials again, each time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<Trial>,
     /// Judgements over all trials together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<Finding>,

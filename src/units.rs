@@ -46,6 +46,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if text.parse::<f64>().is_ok() {
         return Err(format!("`{text}` has no unit; write `{text}ms` or `{text}s`"));
     }
+    if let Some(days) = text.strip_suffix('d').and_then(|n| n.trim().parse::<f64>().ok()).filter(|d| (0.0..=36_500.0).contains(d)) {
+        return Ok(Duration::from_secs_f64(days * 86_400.0));
+    }
     let signed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("`{text}` is not a duration; write it like `800ms`, `1.5s` or `1h30m`"))?;
     Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; a duration starts at zero"))

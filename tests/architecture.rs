@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 /// Rooms by floor, lowest first. `ARCHITECTURE.md` explains them.
 const FLOORS: [&[&str]; 6] = [
     &["exchange", "finding", "record", "diagnostic", "redact", "units"],
-    &["expect", "mutate", "semantic", "verdict"],
+    &["expect", "mutate", "semantic", "stats", "verdict"],
     &["scenario", "plan", "options"],
     &["event", "report"],
-    &["target", "run", "journal", "sim"],
+    &["target", "run", "journal", "baseline", "sim"],
     &["cli", "harness"],
 ];
 

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit codes: 0 pass · 1 the service does not meet a bar · 2 wrong command line, configuration or scenario · 3 could not judge · \
-4 nothing ran · 6 a report could not be written · 10 passed with warnings (--warnings-exit-10) · 130, 143 interrupted";
+4 nothing ran · 5 the baseline changed underneath · 6 a report could not be written · 10 passed with warnings (--warnings-exit-10) · 130, 143 interrupted";
 
 /// The roadworthiness test for large-model services.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Serve a simulated service from a *.sim.yaml file
     Sim(SimArgs),
+    /// Keep and compare what earlier runs measured
+    Baseline(BaselineArgs),
     /// Fetch the weights of the built-in encoder
     Models(ModelsArgs),
     /// Write a first scenario, a configuration and CI files
@@ -207,6 +209,56 @@ pub struct SimArgs {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub port: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct BaselineArgs {
+    #[command(subcommand)]
+    pub command: BaselineCommand,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum BaselineCommand {
+    /// Append a passing run: on the protected branch or at night, never in a pull request
+    Update {
+        /// Journal of the run; default: the newest in `runs`
+        #[arg(long, value_name = "RUN")]
+        from: Option<PathBuf>,
+        /// Append although the run failed, scenarios are not committed, or this is a pull request
+        #[arg(long)]
+        force: bool,
+    },
+    /// Freeze the newest runs as the anchor of a release
+    Approve {
+        /// Name of the release, such as v1.4
+        #[arg(long, value_name = "NAME")]
+        release: String,
+    },
+    /// Show what is known of each case
+    Show {
+        /// Only cases whose id contains TEXT
+        filter: Option<String>,
+    },
+    /// Compare a run with history; exit 1 when something is slower
+    Diff {
+        /// Journal of the run; default: the newest in `runs`
+        run: Option<PathBuf>,
+    },
+    /// Name the runs at which a metric moved
+    History {
+        /// Only cases whose id contains TEXT
+        filter: Option<String>,
+    },
+    /// Remove old entries; the runs of the newest release stay
+    Prune {
+        /// Age of the oldest entry that stays
+        #[arg(long, value_name = "AGE", default_value = "90d")]
+        keep: String,
+    },
+    /// Read everything and name what is damaged
+    Verify,
 }
 
 #[derive(Debug, Args)]

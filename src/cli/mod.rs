@@ -1,6 +1,7 @@
 //! The command line: arguments become one call into the library, files, and an exit code. Holds no rules.
 
 pub(crate) mod args;
+mod baseline;
 mod check;
 mod config;
 mod init;
@@ -33,6 +34,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         args::Command::Report(args) => report::report(&args),
         args::Command::Replay(args) => report::replay(&args),
         args::Command::Sim(args) => sim::main(&args),
+        args::Command::Baseline(args) => baseline::main(&args),
         args::Command::Models(args) => models::main(&args),
         args::Command::Init(args) => init::main(&args),
         args::Command::Schema(args) => schema::main(&args),

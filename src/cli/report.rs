@@ -58,9 +58,16 @@ pub fn replay(args: &ReplayArgs) -> Exit {
         }
     };
     let by_id: HashMap<&str, _> = old.cases.iter().map(|c| (c.id.as_str(), c)).collect();
+    let history = match super::run::history(&project, &planned) {
+        Ok(history) => history,
+        Err((exit, why)) => {
+            talk(&format!("error: {why}"));
+            return exit;
+        }
+    };
     let cases = planned
         .iter()
-        .map(|case| crate::run::replay(case, by_id.get(case.id.as_str()).copied(), &project.options.targets[&case.target]))
+        .map(|case| crate::run::replay(case, by_id.get(case.id.as_str()).copied(), &project.options.targets[&case.target], &history))
         .collect();
     let took = old.end.as_ref().map(|e| e.took).unwrap_or_default();
     let record = RunRecord { header: old.header.clone(), cases, end: Some(RunEnd { took, filtered_out: 0, stopped: None }) };

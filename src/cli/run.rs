@@ -4,9 +4,11 @@ use super::args::{Color, CommonArgs, Format, RunArgs};
 use super::output::{self, data, talk};
 use super::progress::Progress;
 use super::project::{self, Project};
+use crate::baseline;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::event::{Event, fold};
 use crate::expect::Check;
+use crate::expect::past::History;
 use crate::journal::Journal;
 use crate::options::{Address, Budget, EmbeddingSource, Embeddings, Options};
 use crate::plan::select::Selection;
@@ -14,7 +16,7 @@ use crate::plan::{Planned, PlannedTurn};
 use crate::record::{FORMAT, RunEnd, RunHeader, RunRecord, TargetRecord, Verdict};
 use crate::redact::Redactor;
 use crate::report::{json, junit, terminal};
-use crate::run::{Engine, Meaning, Vectors, run_case};
+use crate::run::{Engine, Meaning, Terms, Vectors, run_case};
 use crate::scenario::Layer;
 use crate::sim;
 use crate::target::Service;
@@ -272,6 +274,26 @@ fn header(prepared: &Prepared, seed: u64, run_id: &str) -> RunHeader {
     }
 }
 
+/// What earlier runs measured of the cases that are held to it.
+pub(super) fn history(project: &Project, cases: &[Planned]) -> Result<History, (Exit, String)> {
+    let mut comparisons = 0;
+    let mut asked = Vec::new();
+    for case in cases {
+        let ceilings = case.group.iter().filter_map(|e| match &e.check {
+            Check::History(ceilings) => Some(ceilings.len()),
+            _ => None,
+        });
+        let ceilings: usize = ceilings.sum();
+        if ceilings > 0 {
+            comparisons += ceilings;
+            let options = &project.options;
+            let segment = baseline::segment(&case.fingerprint, options.targets[&case.target].concurrency, &options.environment);
+            asked.push((case.id.clone(), segment));
+        }
+    }
+    baseline::history(&super::baseline::store(project), &asked, comparisons, super::baseline::now()).map_err(super::baseline::faults)
+}
+
 /// The services of a run.
 struct Services {
     by_target: BTreeMap<String, Service>,
@@ -495,7 +517,15 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     };
     let threads: usize = services.values().map(|s| s.target.concurrency).sum();
     let today = jiff::Zoned::now().date();
-    let engine = Arc::new(Engine::new(services, prepared.budget, args.seed, today, redactor.clone(), meaning, sink));
+    let history = match history(&prepared.project, &prepared.cases) {
+        Ok(history) => history,
+        Err((exit, why)) => {
+            talk(&format!("error: {why}"));
+            return exit;
+        }
+    };
+    let terms = Terms { budget: prepared.budget, seed: args.seed, today, redactor: redactor.clone() };
+    let engine = Arc::new(Engine::new(services, terms, meaning, history, sink));
     engine.emit(Event::RunStarted(header(&prepared, args.seed, &run_id)));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len()));

@@ -63,7 +63,7 @@ const MAX_ANSWERS: usize = 60;
 
 /// True when the check is about all trials together.
 pub fn is_group(check: &Check) -> bool {
-    matches!(check, Check::Consistency(_) | Check::ErrorRate { .. } | Check::Variation(_))
+    matches!(check, Check::Consistency(_) | Check::ErrorRate { .. } | Check::Variation(_) | Check::History(_))
 }
 
 /// Texts whose mean similarity a group expectation needs; the key under which it looks for it.

@@ -14,6 +14,7 @@ mod language;
 mod length;
 pub mod meaning;
 mod numbers;
+pub mod past;
 mod phrases;
 mod refusal;
 mod safety;
@@ -140,6 +141,8 @@ pub enum Check {
     ServiceAlive,
     Header(Vec<(String, HeaderCheck)>),
     Latency(Vec<(LatencyMetric, Duration)>),
+    /// Ceilings from history, judged over all trials.
+    History(Vec<(LatencyMetric, past::Ceiling)>),
     Tokens(Vec<(TokenCount, Range)>),
     Cost {
         max: f64,

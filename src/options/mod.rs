@@ -73,6 +73,8 @@ pub struct Options {
     /// The target that judges.
     pub judge: Option<String>,
     pub embeddings: Option<Embeddings>,
+    /// Folder of the baselines.
+    pub baselines: String,
 }
 
 /// Where sentence vectors come from.
@@ -314,6 +316,7 @@ impl Settings {
             secrets: self.secrets.clone(),
             judge: self.text("judge.target"),
             embeddings: self.embeddings()?,
+            baselines: self.text("baselines.dir").unwrap_or_else(|| "baselines".into()),
         })
     }
 

@@ -205,10 +205,15 @@ fn one(
 
 /// Moves expectations about all trials into `group`, when it is wanted, and gives back the others.
 fn without_group(list: Arc<Vec<Expectation>>, group: Option<&mut Vec<Expectation>>) -> Arc<Vec<Expectation>> {
-    if !list.iter().any(|e| is_group(&e.check)) {
+    if !list.iter().any(|e| mentions(e, &is_group)) {
         return list;
     }
-    let (all, own): (Vec<_>, Vec<_>) = list.iter().cloned().partition(|e| is_group(&e.check));
+    // A `latency` with an absolute limit and one from history is an `all` of the two.
+    let single = list.iter().cloned().flat_map(|e| match e.check {
+        Check::All(inner) if e.name == "latency" => inner,
+        _ => vec![e],
+    });
+    let (all, own): (Vec<_>, Vec<_>) = single.partition(|e| is_group(&e.check));
     if let Some(group) = group {
         group.extend(all);
     }

@@ -3,11 +3,13 @@
 use super::conversation::hold;
 use super::{Engine, Shared};
 use crate::event::Event;
-use crate::expect::group;
 use crate::expect::meaning::Need;
-use crate::finding::Outcome;
+use crate::expect::past::History;
+use crate::expect::{Check, group, past};
+use crate::finding::{Finding, Outcome};
 use crate::plan::Planned;
 use crate::record::{Attempt, CaseRecord, RateEvidence, Trial, Verdict};
+use crate::stats::history::MEASUREMENTS;
 use crate::verdict::rate::{Decision, PassRate};
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -95,8 +97,8 @@ pub(super) fn blank(case: &Planned) -> CaseRecord {
 
 async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut CaseRecord) {
     for number in 0..=case.retry {
-        let trials = trials(engine, shared, case, number).await;
-        let attempt = grouped(engine, case, trials).await;
+        let trials = trials_of(engine, shared, case, number).await;
+        let attempt = grouped(engine, shared, case, trials).await;
         let (verdict, rate) = decide(case, &attempt);
         record.attempts.push(attempt);
         record.rate = rate;
@@ -169,15 +171,45 @@ pub(super) fn decide(case: &Planned, attempt: &Attempt) -> (Verdict, Option<Rate
 }
 
 /// Judges what is about all trials together.
-async fn grouped(engine: &Engine, case: &Planned, trials: Vec<Trial>) -> Attempt {
+async fn grouped(engine: &Engine, shared: &Shared, case: &Planned, trials: Vec<Trial>) -> Attempt {
     let needs: Vec<Need> =
         case.group.iter().filter_map(|e| group::needs(e, &trials)).map(|(key, texts)| Need::Similarity { key, texts }).collect();
     let fetched = if needs.is_empty() { Vec::new() } else { engine.fetch(needs).await };
-    let group = case.group.iter().map(|e| group::judge(e, &trials, &fetched)).collect();
-    Attempt { trials, group, fetched }
+    let mut attempt = Attempt { trials, fetched, ..Attempt::default() };
+    attempt.group = judge_group(case, &attempt, &engine.history).0;
+    for number in 1..MEASUREMENTS as u64 {
+        if !judge_group(case, &attempt, &engine.history).1 {
+            break;
+        }
+        // Noise that lasts a moment should not be measured twice.
+        tokio::time::sleep(BEFORE_MEASURING_AGAIN).await;
+        attempt.again.extend(trials_of(engine, shared, case, 1000 + number).await);
+        attempt.group = judge_group(case, &attempt, &engine.history).0;
+    }
+    attempt
 }
 
-async fn trials(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) -> Vec<Trial> {
+/// Judges what is about all trials together, and says whether a fresh measurement should decide.
+pub(super) fn judge_group(case: &Planned, attempt: &Attempt, history: &History) -> (Vec<Finding>, bool) {
+    let mut open = false;
+    let mut measurements: Vec<&[Trial]> = vec![&attempt.trials];
+    measurements.extend(attempt.again.chunks(attempt.trials.len().max(1)));
+    let findings = case.group.iter().map(|e| match &e.check {
+        Check::History(ceilings) => {
+            let (finding, again) = past::judge(e, ceilings, &measurements, history.cases.get(&case.id), history.comparisons);
+            open |= again;
+            finding
+        }
+        _ => group::judge(e, &attempt.trials, &attempt.fetched),
+    });
+    let findings = findings.collect();
+    (findings, open)
+}
+
+/// Between a miss against history and the measurement that confirms or clears it.
+const BEFORE_MEASURING_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) -> Vec<Trial> {
     let max = case.max_trials();
     let seeds = (0..max).map(|i| seed(engine.seed, case, attempt, i, max));
     let jitter = |i: u64| (hash(case, i.wrapping_add(attempt << 32)) % 1000) as f64 / 1000.0;

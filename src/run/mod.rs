@@ -11,6 +11,7 @@ pub use meaning::{Encoder, Meaning, Vectors};
 pub use replay::replay;
 
 use crate::event::Event;
+use crate::expect::past::History;
 use crate::options::Budget;
 use crate::redact::Redactor;
 use crate::target::Service;
@@ -34,6 +35,18 @@ pub struct Engine {
     redactor: Redactor,
     today: jiff::civil::Date,
     meaning: Meaning,
+    history: History,
+}
+
+/// On what terms a run is made.
+pub struct Terms {
+    pub budget: Budget,
+    /// Base of the seeds of repeated trials.
+    pub seed: u64,
+    /// Decides which skips have expired.
+    pub today: jiff::civil::Date,
+    /// Takes secrets out of answers before they are judged or kept.
+    pub redactor: Redactor,
 }
 
 /// Gets every event, from several threads; it should be quick.
@@ -46,16 +59,8 @@ struct Shared {
 }
 
 impl Engine {
-    /// `today` decides which skips have expired; `redactor` takes secrets out of answers before they are judged or kept.
-    pub fn new(
-        services: BTreeMap<String, Service>,
-        budget: Budget,
-        seed: u64,
-        today: jiff::civil::Date,
-        redactor: Redactor,
-        meaning: Meaning,
-        sink: Sink,
-    ) -> Engine {
+    pub fn new(services: BTreeMap<String, Service>, terms: Terms, meaning: Meaning, history: History, sink: Sink) -> Engine {
+        let Terms { budget, seed, today, redactor } = terms;
         let services =
             services.into_iter().map(|(name, service)| (name, Shared { service: Arc::new(service), ready: OnceCell::new() })).collect();
         Engine {
@@ -71,6 +76,7 @@ impl Engine {
             redactor,
             today,
             meaning,
+            history,
         }
     }
 

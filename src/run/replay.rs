@@ -1,14 +1,15 @@
 //! Judges recorded answers with today's expectations. Sends nothing: an answer that is not there is an error, never a request.
 
-use super::case::{blank, decide, settle};
+use super::case::{blank, decide, judge_group, settle};
 use super::conversation::{judged, not_sent, trial};
 use crate::exchange::Exchange;
+use crate::expect::past::History;
 use crate::options::Target;
 use crate::plan::Planned;
 use crate::record::{Attempt, CaseRecord, Verdict};
 
 /// Judges one case anew from its record; `None` when the record does not hold it.
-pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target) -> CaseRecord {
+pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, history: &History) -> CaseRecord {
     let mut record = blank(case);
     let refuse = |record: &mut CaseRecord, why: String| {
         record.verdict = Verdict::Error;
@@ -48,8 +49,8 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target) ->
                 trial(version, old.seed, turns)
             })
             .collect();
-        let group = case.group.iter().map(|e| crate::expect::group::judge(e, &trials, &attempt.fetched)).collect();
-        let judged = Attempt { trials, group, fetched: attempt.fetched.clone() };
+        let mut judged = Attempt { trials, again: attempt.again.clone(), fetched: attempt.fetched.clone(), ..Attempt::default() };
+        judged.group = judge_group(case, &judged, history).0;
         let (verdict, rate) = decide(case, &judged);
         record.attempts.push(judged);
         record.verdict = verdict;

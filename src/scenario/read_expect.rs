@@ -4,10 +4,12 @@ use super::check::Checker;
 use super::tree::{Node, Value as Tree};
 use super::vocabulary::EXPECTATIONS;
 use super::{Files, count_of, duration_of, number_of};
+use crate::expect::past::Ceiling;
 use crate::expect::{
     Check, Consistency, Edits, ErrorShape, Expectation, Expr, Figure, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of,
-    Pattern, Rouge, Search, TokenCount, Unit, group,
+    Pattern, Rouge, Search, TokenCount, Unit, group, mentions,
 };
+use crate::stats::history::{Predicted, Rolling};
 use crate::units::{self, Range};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -235,12 +237,47 @@ impl ExpectReader<'_, '_> {
     /// An expectation about one exchange; those about all trials stand by themselves.
     fn single(&mut self, node: &Node) -> Option<Expectation> {
         let inner = self.expectation(node)?;
-        if group::is_group(&inner.check) {
+        if mentions(&inner, &group::is_group) {
             let why = format!("`{}` is judged over all trials, so it cannot stand inside `not`, `all` or `any`", inner.name);
             self.checker.error(node.place, "bad-value", why);
             return None;
         }
         Some(inner)
+    }
+
+    fn ceilings(&mut self, node: &Node) -> Vec<Ceiling> {
+        let mut out = Vec::new();
+        let mut wrong = |at: &Node, why: &str| {
+            self.checker.error(at.place, "bad-value", why);
+        };
+        if let Some(rolling) = node.get("rolling") {
+            let quantile = rolling.get("quantile").and_then(Node::text).unwrap_or("p90");
+            let share = quantile.strip_prefix('p').and_then(|q| q.parse::<f64>().ok()).filter(|q| *q > 0.0 && *q < 100.0);
+            if share.is_none() {
+                wrong(rolling, &format!("`{quantile}` is not a quantile such as `p90`"));
+            }
+            let factor = rolling.get("factor").and_then(number_of).unwrap_or(1.3);
+            if factor <= 1.0 {
+                wrong(rolling, "a `factor` of 1 or less would fail half of all unchanged runs");
+            }
+            let window = rolling.get("window").and_then(duration_of).map_or(7.0, |d| d.as_secs_f64() / 86_400.0);
+            out.push(Ceiling::Rolling(Rolling { quantile: share.unwrap_or(90.0) / 100.0, window_days: window, factor }));
+        }
+        if let Some(predicted) = node.get("predicted").filter(|n| n.boolean() != Some(false)) {
+            let effect = predicted.get("effect").and_then(number_of).unwrap_or(1.1);
+            if effect < 1.0 {
+                wrong(predicted, "an `effect` below 1 would be an improvement");
+            }
+            out.push(Ceiling::Predicted(Predicted { min_effect: effect, ..Predicted::default() }));
+        }
+        if let Some(release) = node.get("release").filter(|n| n.boolean() != Some(false)) {
+            let limit = number_of(release).unwrap_or(1.2);
+            if limit <= 1.0 {
+                wrong(release, "a `release` limit of 1 or less would fail an unchanged service");
+            }
+            out.push(Ceiling::Release(limit));
+        }
+        out
     }
 
     fn references(&mut self, node: &Node) -> Option<Vec<String>> {
@@ -386,6 +423,21 @@ impl ExpectReader<'_, '_> {
                         Some((metric, duration_of(node.get("max").unwrap_or(node))?))
                     })
                     .collect();
+                let ceilings: Vec<_> = LatencyMetric::ALL
+                    .into_iter()
+                    .flat_map(|metric| {
+                        value.get(metric.word()).map(|n| self.ceilings(n)).unwrap_or_default().into_iter().map(move |c| (metric, c))
+                    })
+                    .collect();
+                if limits.is_empty() && !ceilings.is_empty() {
+                    return Some(Check::History(ceilings));
+                }
+                if !ceilings.is_empty() {
+                    return Some(Check::All(vec![
+                        Expectation { name: "latency", line: name_node.place.line, of: Of::Answer, check: Check::Latency(limits) },
+                        Expectation { name: "latency", line: name_node.place.line, of: Of::Answer, check: Check::History(ceilings) },
+                    ]));
+                }
                 if limits.is_empty() {
                     self.checker.error(value.place, "missing-key", "say which time: `latency: { e2e: 800ms }`");
                     return None;

@@ -31,7 +31,27 @@ static SEARCH: [Kind; 2] = [
 static AFFIX: [Kind; 2] = [Keyword, Map(&[key("text", Keyword, "the text"), key("any", List(&Keyword), "one of these"), CASE, OF])];
 static BARE_OF: [Kind; 2] = [Bool, Map(&[OF])];
 static PHRASES: [Kind; 2] = [Bool, Map(&[key("also", List(&Keyword), "more phrases that count"), OF])];
-static LIMIT: Kind = Either(&[Duration, Map(&[must("max", Duration, "an absolute ceiling")])]);
+static LIMIT: Kind = Either(&[
+    Duration,
+    Map(&[
+        key("max", Duration, "an absolute ceiling, for each request"),
+        key(
+            "rolling",
+            Map(&[
+                key("quantile", Word, "such as `p90`, of the pooled samples of the window; default p90"),
+                key("window", Duration, "how far back; default 7d"),
+                key("factor", Number, "times that quantile is the ceiling; default 1.3"),
+            ]),
+            "a ceiling that moves with the last days: sees large steps, with one request per case, too",
+        ),
+        key(
+            "predicted",
+            Either(&[Bool, Map(&[key("effect", Number, "smallest ratio worth failing; default 1.10")])]),
+            "a prediction limit over the last runs' means: sees steps that `rolling` cannot",
+        ),
+        key("release", Either(&[Bool, Number]), "at most this many times the approved release, default 1.2: sees creep"),
+    ]),
+]);
 
 /// Checks that may stand under a path of `json`.
 static JSON_CHECK: Kind = Map(&[
@@ -255,7 +275,7 @@ pub static EXPECTATIONS: &[Word] = &[
             key("e2e", LIMIT, "request written to the end of the answer"),
             key("max_gap", LIMIT, "largest gap between token events"),
         ]),
-        doc: "Times of the request; waiting inside this tool is part of none.",
+        doc: "Times of the request; waiting inside this tool is part of none. `max` holds for each request; ceilings from `baselines/` for all trials of the case together.",
     },
     Word {
         name: "tokens",
@@ -596,13 +616,14 @@ const BUDGET: Kind = Map(&[
     key("tokens", Count, "at most, as reported by the services"),
     key("time", Duration, "at most"),
 ]);
-const CONFIG_COMMON: [Key; 8] = [
+const CONFIG_COMMON: [Key; 9] = [
     key("targets", Dict(&Map(ENDPOINT)), "the services, by name; `default` is the one used when nothing else is said"),
     key("scenarios", List(&Word), "files and folders to run; default `scenarios`"),
     key("exclude", List(&Word), "files and folders to leave out"),
     key("budget", BUDGET, "a run stops before it goes over"),
     key("environment", Dict(&Word), "what the service runs on, such as `gpu: A10`; recorded"),
     key("production", Dict(&Word), "the same for production; `check` warns where they differ"),
+    key("baselines", Map(&[key("dir", Word, "where they lie; default `baselines`")]), "what earlier runs measured"),
     key("judge", Map(&[must("target", Word, "the target that judges; its model should be stronger than the judged one")]), "for `judge`"),
     key(
         "embeddings",
@@ -629,6 +650,7 @@ const PROFILE: Kind = Map(&[
     CONFIG_COMMON[5],
     CONFIG_COMMON[6],
     CONFIG_COMMON[7],
+    CONFIG_COMMON[8],
     PROFILE_KEYS[0],
     PROFILE_KEYS[1],
     PROFILE_KEYS[2],
@@ -644,6 +666,7 @@ pub const CONFIG_KEYS: &[Key] = &[
     CONFIG_COMMON[5],
     CONFIG_COMMON[6],
     CONFIG_COMMON[7],
+    CONFIG_COMMON[8],
     PROFILE_KEYS[0],
     PROFILE_KEYS[1],
     PROFILE_KEYS[2],

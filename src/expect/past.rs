@@ -1,0 +1,124 @@
+//! Latency ceilings that come from the service's own history: judged over all trials of a case, against earlier runs.
+
+use super::{Expectation, LatencyMetric, Said, finding};
+use crate::finding::{Finding, Outcome, Topic};
+use crate::record::Trial;
+use crate::stats::history::{Decision, Judged, PastRun, Predicted, Release, Rolling, SCREEN};
+use std::collections::BTreeMap;
+
+/// A ceiling from history.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ceiling {
+    Rolling(Rolling),
+    Predicted(Predicted),
+    /// At most this many times the approved release.
+    Release(f64),
+}
+
+impl Ceiling {
+    fn word(&self) -> &'static str {
+        match self {
+            Ceiling::Rolling(_) => "rolling",
+            Ceiling::Predicted(_) => "predicted",
+            Ceiling::Release(_) => "release",
+        }
+    }
+}
+
+/// What is known of one metric of a case.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub past: Vec<PastRun>,
+    /// Runs of the last approved release.
+    pub anchor: Vec<PastRun>,
+}
+
+/// What the baselines hold for the cases of a run.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// By case id, then metric.
+    pub cases: BTreeMap<String, BTreeMap<String, Known>>,
+    /// Comparisons with history that the whole run makes; the level is shared among them.
+    pub comparisons: usize,
+}
+
+/// Share of unchanged runs that may fail by a comparison with history.
+const LEVEL: f64 = 0.01;
+
+/// Latencies of the complete answers, in milliseconds.
+fn samples(trials: &[Trial], metric: LatencyMetric) -> Vec<f64> {
+    let exchanges = trials.iter().filter_map(|t| t.turns.last()).map(|t| &t.exchange).filter(|e| e.failure.is_none());
+    exchanges.filter_map(|e| metric.of(&e.timing)).map(|d| d.as_secs_f64() * 1e3).filter(|ms| *ms > 0.0).collect()
+}
+
+/// Judges every ceiling over the measurements so far. The flag says that a fresh measurement should decide.
+pub fn judge(
+    expectation: &Expectation,
+    ceilings: &[(LatencyMetric, Ceiling)],
+    measurements: &[&[Trial]],
+    known: Option<&BTreeMap<String, Known>>,
+    comparisons: usize,
+) -> (Finding, bool) {
+    let nothing = Known::default();
+    let level = LEVEL / comparisons.max(1) as f64;
+    let mut again = false;
+    let mut lines = Vec::new();
+    for (metric, ceiling) in ceilings {
+        let known = known.and_then(|k| k.get(metric.word())).unwrap_or(&nothing);
+        let fresh: Vec<Vec<f64>> = measurements.iter().map(|m| samples(m, *metric)).collect();
+        let fresh: Vec<&[f64]> = fresh.iter().map(Vec::as_slice).collect();
+        let (judged, open) = held_to(ceiling, &fresh, known);
+        again |= open;
+        // A miss stands when it would be rare among all comparisons of the run; one without a probability stands by its own rule.
+        let outcome = match (judged.decision, judged.p_value) {
+            (Decision::TooThin, _) => Outcome::Inconclusive,
+            (Decision::Missed, Some(p)) if p > level => Outcome::Met,
+            (Decision::Missed, _) => Outcome::Missed,
+            (Decision::Met, _) => Outcome::Met,
+        };
+        let chance = match judged.p_value {
+            Some(p) if judged.decision == Decision::Missed => {
+                let stands = if outcome == Outcome::Missed { "beyond" } else { "within" };
+                format!(" (p {p:.2e}, {stands} chance: 1 % over {} comparisons)", comparisons.max(1))
+            }
+            _ => String::new(),
+        };
+        lines.push((outcome, format!("{} {}: {}{chance}", metric.word(), ceiling.word(), judged.line)));
+    }
+    let worst = |o: Outcome| match o {
+        Outcome::Met => 0,
+        Outcome::Inconclusive => 1,
+        _ => 2,
+    };
+    let outcome = lines.iter().map(|(o, _)| *o).max_by_key(|o| worst(*o)).unwrap_or(Outcome::Inconclusive);
+    let decisive: Vec<&str> = lines.iter().filter(|(o, _)| *o == outcome).map(|(_, l)| l.as_str()).collect();
+    let mut said = Said { outcome, topic: Topic::Threshold, why: decisive.join("; "), evidence: Vec::new() };
+    for (_, line) in lines.iter().filter(|(o, _)| *o != outcome) {
+        said = said.evidence(line.clone());
+    }
+    if measurements.len() > 1 {
+        said = said.evidence(format!("measured {} times, afresh after each miss", measurements.len()));
+    }
+    (finding(expectation, said), again)
+}
+
+/// One ceiling, and whether it asks for another measurement.
+fn held_to(ceiling: &Ceiling, fresh: &[&[f64]], known: &Known) -> (Judged, bool) {
+    match ceiling {
+        Ceiling::Rolling(rolling) => {
+            let judged = rolling.confirm(fresh, &known.past, 0);
+            let single = judged.p_value.is_none() && judged.misses > 0 && judged.decision == Decision::Met;
+            let open = single || judged.decision == Decision::Missed && judged.p_value.is_some();
+            (judged, open)
+        }
+        Ceiling::Predicted(predicted) => {
+            let judged = predicted.confirm(fresh, &known.past, SCREEN);
+            let open = judged.decision == Decision::Missed;
+            (judged, open)
+        }
+        Ceiling::Release(limit) => {
+            let release = Release { limit: *limit, anchor: known.anchor.clone() };
+            (release.judge(fresh.first().copied().unwrap_or_default(), &known.past), false)
+        }
+    }
+}
