@@ -352,7 +352,7 @@ const NAIVE: [Naive; 4] = [
     ("one-sided t at 98 % over the last 64 runs' means", |past, fresh| {
         let n = past.len() as f64;
         let variance = past.iter().map(|run| (run.mean - mean(past)).powi(2)).sum::<f64>() / (n - 1.0);
-        fresh.mean > mean(past) + stats::dist::t_quantile(0.98, n - 1.0) * variance.sqrt()
+        fresh.mean > mean(past) + roadworthy::stats::dist::t_quantile(0.98, n - 1.0) * variance.sqrt()
     }),
 ];
 

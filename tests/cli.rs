@@ -388,3 +388,40 @@ fn nextest_finds_and_runs_the_harness() {
 fn journals(root: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(root.join("runs")).map_or(Vec::new(), |entries| entries.flatten().map(|e| e.path()).collect())
 }
+
+#[test]
+fn github_gets_annotations_a_summary_and_outputs() {
+    let project = Project::new(&cases(&[("good", "hi", "equals: hi"), ("broken", "bad", "equals: good")]));
+    let (summary, outputs) = (project.dir.path().join("summary.md"), project.dir.path().join("outputs"));
+    std::fs::write(&summary, "before\n").unwrap();
+    let run = project
+        .command(&[
+            "run",
+            "--html",
+            "report.html",
+            "--ctrf",
+            "ctrf.json",
+            "--metrics",
+            "metrics.txt",
+            "--code-quality",
+            "quality.json",
+            "--dotenv",
+            "run.env",
+        ])
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &summary)
+        .env("GITHUB_OUTPUT", &outputs)
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let out = text(&run.stdout);
+    assert!(out.contains("::error file=scenarios/a.yaml,line=6,title=fail a%3A%3Abroken::answer is not"), "{out}");
+    let summary = std::fs::read_to_string(summary).unwrap();
+    assert!(summary.starts_with("before\n## roadworthy: ❌ 1 fail · ✅ 1 pass"), "{summary}");
+    assert_eq!(std::fs::read_to_string(outputs).unwrap(), "verdict=fail\npass=1\nflaky=0\ninconclusive=0\nerror=0\nfail=1\n");
+    for file in ["report.html", "ctrf.json", "metrics.txt", "quality.json", "run.env"] {
+        assert!(project.dir.path().join(file).is_file(), "{file}");
+    }
+    let metrics = std::fs::read_to_string(project.dir.path().join("metrics.txt")).unwrap();
+    assert!(metrics.contains("llm_cases{verdict=\"fail\"} 1\n") && metrics.ends_with("# EOF\n"), "{metrics}");
+}

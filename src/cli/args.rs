@@ -149,12 +149,8 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Verdict")]
     pub warnings_exit_10: bool,
 
-    /// Write JUnit XML
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub junit: Option<PathBuf>,
-    /// Write the record as JSON
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: ReportFiles,
     /// Folder of the journals; default: runs
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
@@ -170,14 +166,49 @@ pub struct RunArgs {
 }
 
 /// Files to write beside what is shown.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Clone, Default)]
 pub struct ReportFiles {
     /// Write JUnit XML
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
     pub junit: Option<PathBuf>,
-    /// Write JSON
-    #[arg(long, value_name = "FILE")]
+    /// Write the record as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
     pub json: Option<PathBuf>,
+    /// Write a page that needs nothing else
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub html: Option<PathBuf>,
+    /// Write a summary in Markdown
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub markdown: Option<PathBuf>,
+    /// Write Common Test Report Format
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub ctrf: Option<PathBuf>,
+    /// Write GitLab's code quality report
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub code_quality: Option<PathBuf>,
+    /// Write OpenMetrics text, GitLab's metrics report
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub metrics: Option<PathBuf>,
+    /// Write KEY=value lines with the verdict and counts
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub dotenv: Option<PathBuf>,
+}
+
+impl ReportFiles {
+    /// The file told for a format.
+    pub fn of(&self, format: crate::report::Format) -> Option<&PathBuf> {
+        use crate::report::Format;
+        match format {
+            Format::Junit => self.junit.as_ref(),
+            Format::Json => self.json.as_ref(),
+            Format::Html => self.html.as_ref(),
+            Format::Markdown => self.markdown.as_ref(),
+            Format::Ctrf => self.ctrf.as_ref(),
+            Format::CodeQuality => self.code_quality.as_ref(),
+            Format::Metrics => self.metrics.as_ref(),
+            Format::Dotenv => self.dotenv.as_ref(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

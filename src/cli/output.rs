@@ -49,6 +49,12 @@ pub fn diagnostics(found: &[Diagnostic], color: bool) {
     }
 }
 
+/// Adds to a file that CI reads.
+pub fn append_file(path: &Path, text: &str) -> Result<(), String> {
+    let append = || std::fs::OpenOptions::new().create(true).append(true).open(path).and_then(|mut f| f.write_all(text.as_bytes()));
+    append().map_err(|e| format!("{} cannot be written: {e}", path.display()))
+}
+
 /// Writes a file whole or not at all, making its folder. A device, pipe or link is written to, never replaced:
 /// renaming a file over `/dev/null` would take the device away from the whole machine.
 pub fn write_file(path: &Path, text: &str) -> Result<(), String> {

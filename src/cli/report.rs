@@ -32,7 +32,7 @@ pub fn report(args: &ReportArgs) -> Exit {
             return Exit::BadInput;
         }
     };
-    let reports = Reports { junit: args.files.junit.clone(), json: args.files.json.clone() };
+    let reports = Reports::of(None, Path::new("."), &args.files);
     show(&record, &reports, &Redactor::new(secrets), &args.common, Policy::default())
 }
 
@@ -72,7 +72,7 @@ pub fn replay(args: &ReplayArgs) -> Exit {
     let took = old.end.as_ref().map(|e| e.took).unwrap_or_default();
     let record = RunRecord { header: old.header.clone(), cases, end: Some(RunEnd { took, filtered_out: 0, stopped: None }) };
     talk(&format!("replayed {} with today's expectations; nothing was sent", args.run.display()));
-    let reports = Reports { junit: args.files.junit.clone(), json: args.files.json.clone() };
+    let reports = Reports::of(None, Path::new("."), &args.files);
     show(&record, &reports, &Redactor::new(project.options.secrets.iter().cloned()), &args.common, project.options.policy)
 }
 

@@ -1,6 +1,6 @@
 //! `roadworthy run`: plan, start services, hand every case to libtest-mimic, and tell what came of it.
 
-use super::args::{Color, CommonArgs, Format, RunArgs};
+use super::args::{Color, CommonArgs, Format, ReportFiles, RunArgs};
 use super::output::{self, data, talk};
 use super::progress::Progress;
 use super::project::{self, Project};
@@ -15,7 +15,7 @@ use crate::plan::select::Selection;
 use crate::plan::{Planned, PlannedTurn};
 use crate::record::{FORMAT, RunEnd, RunHeader, RunRecord, TargetRecord, Verdict};
 use crate::redact::Redactor;
-use crate::report::{json, junit, terminal};
+use crate::report::{self, terminal};
 use crate::run::{Engine, Meaning, Terms, Vectors, run_case};
 use crate::scenario::Layer;
 use crate::sim;
@@ -418,33 +418,62 @@ struct Finish {
     done: Mutex<bool>,
 }
 
-/// Files to write, and where the record is.
+/// Files to write.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reports {
-    pub junit: Option<PathBuf>,
-    pub json: Option<PathBuf>,
+    files: Vec<(report::Format, PathBuf)>,
 }
 
 impl Reports {
-    pub(crate) fn of(options: &Options, root: &Path, junit: Option<&PathBuf>, json: Option<&PathBuf>) -> Reports {
-        let or_config = |flag: Option<&PathBuf>, config: &Option<String>| flag.cloned().or_else(|| config.as_ref().map(|p| root.join(p)));
-        Reports { junit: or_config(junit, &options.junit), json: or_config(json, &options.json) }
+    /// Those of the command line, else of the configuration.
+    pub(crate) fn of(options: Option<&Options>, root: &Path, told: &ReportFiles) -> Reports {
+        let configured = |format: report::Format| options.and_then(|o| o.reports.get(format.word())).map(|p| root.join(p));
+        let file = |format: report::Format| Some((format, told.of(format).cloned().or_else(|| configured(format))?));
+        Reports { files: report::Format::ALL.into_iter().filter_map(file).collect() }
     }
 
     /// Writes them; every failure is told, none stops the others.
     pub(crate) fn write(&self, record: &RunRecord, redactor: &Redactor) -> Exit {
         let mut exit = Exit::Pass;
-        let mut write = |path: &Option<PathBuf>, text: &dyn Fn() -> Result<String, String>| {
-            let Some(path) = path else { return };
-            if let Err(why) = text().and_then(|text| output::write_file(path, &redactor.clean(&text))) {
+        let link = evidence_link();
+        for (format, path) in &self.files {
+            let written = format.render(record, link.as_deref()).and_then(|text| output::write_file(path, &redactor.clean(&text)));
+            if let Err(why) = written {
                 talk(&format!("error: {why}"));
                 exit = Exit::NotWritten;
             }
-        };
-        write(&self.junit, &|| junit::render(record));
-        write(&self.json, &|| Ok(json::render(record)));
+        }
         exit
     }
+}
+
+/// Where CI publishes the report: told, or the page of the run.
+fn evidence_link() -> Option<String> {
+    let var = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    var("ROADWORTHY_REPORT_URL")
+        .or_else(|| {
+            let (server, repository, run) = (var("GITHUB_SERVER_URL")?, var("GITHUB_REPOSITORY")?, var("GITHUB_RUN_ID")?);
+            Some(format!("{server}/{repository}/actions/runs/{run}"))
+        })
+        .or_else(|| Some(format!("{}/artifacts/browse", var("CI_JOB_URL")?)))
+}
+
+/// GitHub reads annotations from the output, and a summary and outputs from files it names.
+fn tell_github(record: &RunRecord, redactor: &Redactor) -> Exit {
+    if std::env::var("GITHUB_ACTIONS").as_deref() != Ok("true") {
+        return Exit::Pass;
+    }
+    data(&redactor.clean(&report::ci::annotations(record)));
+    let summary = report::markdown::render(record, evidence_link().as_deref());
+    let mut exit = Exit::Pass;
+    for (variable, text) in [("GITHUB_STEP_SUMMARY", summary), ("GITHUB_OUTPUT", report::ci::dotenv(record, "").to_lowercase())] {
+        let Some(path) = std::env::var_os(variable).filter(|v| !v.is_empty()) else { continue };
+        if let Err(why) = output::append_file(Path::new(&path), &redactor.clean(&text)) {
+            talk(&format!("error: {why}"));
+            exit = Exit::NotWritten;
+        }
+    }
+    exit
 }
 
 impl Finish {
@@ -462,6 +491,9 @@ impl Finish {
             data(&self.redactor.clean(&terminal::summary(&record, self.style)));
         }
         exit = exit.worse(self.reports.write(&record, &self.redactor));
+        if self.show_summary {
+            exit = exit.worse(tell_github(&record, &self.redactor));
+        }
         if let (Some(golden), None) = (&self.golden, interrupted) {
             exit = exit.worse(golden.accept(&record));
         }
@@ -540,7 +572,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         reports: if under_nextest {
             Reports::default()
         } else {
-            Reports::of(&prepared.project.options, &prepared.project.root, args.junit.as_ref(), args.json.as_ref())
+            Reports::of(Some(&prepared.project.options), &prepared.project.root, &args.files)
         },
         policy: prepared.policy,
         filtered_out: prepared.filtered_out as u64,

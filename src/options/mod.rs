@@ -66,8 +66,8 @@ pub struct Options {
     pub environment: BTreeMap<String, String>,
     pub production: BTreeMap<String, String>,
     pub policy: Policy,
-    pub junit: Option<String>,
-    pub json: Option<String>,
+    /// Files to write, by format.
+    pub reports: BTreeMap<String, String>,
     pub runs: String,
     pub secrets: Vec<String>,
     /// The target that judges.
@@ -310,8 +310,7 @@ impl Settings {
                 fail_on_inconclusive: fail_on.iter().any(|v| v == "inconclusive"),
                 warnings_exit_10: false,
             },
-            junit: self.text("reports.junit"),
-            json: self.text("reports.json"),
+            reports: self.below("reports"),
             runs: self.text("runs").unwrap_or_else(|| "runs".into()),
             secrets: self.secrets.clone(),
             judge: self.text("judge.target"),

@@ -1,6 +1,57 @@
 //! Views of a record, one file per format. Pure: a record in, text out.
 
+pub mod ci;
+pub mod html;
 pub mod json;
 pub mod junit;
 mod latency;
+pub mod markdown;
 pub mod terminal;
+
+use crate::record::RunRecord;
+
+/// The formats that are written to files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Junit,
+    Json,
+    Html,
+    Markdown,
+    Ctrf,
+    CodeQuality,
+    Metrics,
+    Dotenv,
+}
+
+impl Format {
+    pub const ALL: [Format; 8] =
+        [Format::Junit, Format::Json, Format::Html, Format::Markdown, Format::Ctrf, Format::CodeQuality, Format::Metrics, Format::Dotenv];
+
+    /// The key under `reports:`, and the flag with dashes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Format::Junit => "junit",
+            Format::Json => "json",
+            Format::Html => "html",
+            Format::Markdown => "markdown",
+            Format::Ctrf => "ctrf",
+            Format::CodeQuality => "code_quality",
+            Format::Metrics => "metrics",
+            Format::Dotenv => "dotenv",
+        }
+    }
+
+    /// Renders a record. `evidence` is where the whole report is published, if it is.
+    pub fn render(self, record: &RunRecord, evidence: Option<&str>) -> Result<String, String> {
+        match self {
+            Format::Junit => junit::render(record),
+            Format::Json => Ok(json::render(record)),
+            Format::Html => html::render(record),
+            Format::Markdown => Ok(markdown::render(record, evidence)),
+            Format::Ctrf => Ok(ci::ctrf(record)),
+            Format::CodeQuality => Ok(ci::code_quality(record)),
+            Format::Metrics => Ok(ci::metrics(record)),
+            Format::Dotenv => Ok(ci::dotenv(record, "ROADWORTHY_")),
+        }
+    }
+}

@@ -638,7 +638,20 @@ const CONFIG_COMMON: [Key; 9] = [
 ];
 const PROFILE_KEYS: [Key; 3] = [
     key("fail_on", List(&OneOf(&["flaky", "inconclusive", "fail", "error"])), "verdicts that fail the run; fail and error always do"),
-    key("reports", Map(&[key("junit", Word, "JUnit XML file"), key("json", Word, "JSON file")]), "files to write"),
+    key(
+        "reports",
+        Map(&[
+            key("junit", Word, "JUnit XML"),
+            key("json", Word, "the record as JSON"),
+            key("html", Word, "a page that needs nothing else"),
+            key("markdown", Word, "a summary"),
+            key("ctrf", Word, "Common Test Report Format"),
+            key("code_quality", Word, "GitLab's code quality report"),
+            key("metrics", Word, "OpenMetrics text, GitLab's metrics report"),
+            key("dotenv", Word, "KEY=value lines with the verdict and counts"),
+        ]),
+        "files to write",
+    ),
     key("runs", Word, "folder of the journals; default `runs`"),
 ];
 const PROFILE: Kind = Map(&[

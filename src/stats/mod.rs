@@ -1,6 +1,6 @@
 //! Statistics of latencies over runs: limits from history, change points, trends. Pure: numbers in, decisions with evidence out.
 
 pub mod change_point;
-mod dist;
+pub mod dist;
 pub mod history;
 pub mod trend;
