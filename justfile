@@ -28,3 +28,12 @@ deny:
 # Longer property tests.
 fuzz cases="20000":
     PROPTEST_CASES={{cases}} cargo test --release --test properties
+
+# How often the latency rules find a slower service, and how often they cry wolf. Some minutes.
+verdicts:
+    (printf '# What the latency rules find, and how often they cry wolf\n\nSimulated with the very code that judges (`just verdicts` makes this page anew, in some minutes).\n\n'; cargo bench --bench operating) > docs/verdicts.md
+
+# The HTML report in a real browser.
+page:
+    tests/html/install
+    ROADWORTHY_REQUIRE_BROWSER=1 cargo test --test page

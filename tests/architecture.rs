@@ -130,3 +130,20 @@ fn own_scenarios_satisfy_the_schemas() {
         }
     }
 }
+
+#[test]
+fn the_reference_page_is_fresh() {
+    let path = root().join("docs/language.md");
+    let fresh = roadworthy::scenario::reference::page();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &fresh).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == fresh,
+        "docs/language.md is stale; run UPDATE=1 cargo test --test architecture"
+    );
+    for word in roadworthy::scenario::vocabulary::EXPECTATIONS {
+        let examples = root().join(format!("tests/spec/expect/{}.yaml", word.name));
+        assert!(examples.is_file(), "`{}` has no example under tests/spec/expect", word.name);
+    }
+}

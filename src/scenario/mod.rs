@@ -6,6 +6,7 @@ pub mod grammar;
 pub mod lint;
 mod read;
 mod read_expect;
+pub mod reference;
 pub mod schema;
 pub mod template;
 mod traps;

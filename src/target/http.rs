@@ -17,6 +17,8 @@ pub struct Service {
     /// The base URL actually used; a simulated service gets its own.
     pub base_url: String,
     client: reqwest::Client,
+    /// Opens a new connection for every request.
+    fresh: reqwest::Client,
     pub limiter: Limiter,
     /// The model's name, from the configuration or from `/models`.
     pub model: OnceLock<Option<String>>,
@@ -41,7 +43,35 @@ enum Sent {
     TryAgain(String, Option<Duration>),
     /// The service does not know `stream_options`.
     WithoutUsage,
+    /// A connection kept open from an earlier request was closed before a byte of a response came: servers close idle connections
+    /// whenever they like, so this says nothing about the request.
+    Stale,
 }
+
+/// An HTTP client that keeps up to `idle` connections open.
+fn client(target: &Target, ca: Option<&[u8]>, idle: usize) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("roadworthy/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(target.timeouts.connect)
+        .pool_max_idle_per_host(idle)
+        .tcp_nodelay(true)
+        // A redirect would send the key and the prompt to somebody else.
+        .redirect(reqwest::redirect::Policy::none())
+        // Attempts are ours to count.
+        .retry(reqwest::retry::never())
+        .connector_layer(super::connect::ConnectTimer);
+    if matches!(target.address, Address::Simulate(_)) {
+        builder = builder.no_proxy();
+    }
+    if let Some(pem) = ca {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| format!("ca_file holds no certificate: {e}"))?;
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(|e| chain(&e))
+}
+
+/// Why a request was sent again on a new connection.
+const STALE: &str = "the service had closed the connection kept open from an earlier request";
 
 impl Service {
     /// Builds the client. Errors are sentence fragments about certificates or the TLS set-up.
@@ -51,30 +81,14 @@ impl Service {
             // Fails only when a library user has installed a provider already, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("roadworthy/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(target.timeouts.connect)
-            .pool_max_idle_per_host(usize::MAX)
-            .tcp_nodelay(true)
-            // A redirect would send the key and the prompt to somebody else.
-            .redirect(reqwest::redirect::Policy::none())
-            // Attempts are ours to count.
-            .retry(reqwest::retry::never())
-            .connector_layer(super::connect::ConnectTimer);
-        if matches!(target.address, Address::Simulate(_)) {
-            builder = builder.no_proxy();
-        }
-        if let Some(pem) = ca {
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| format!("ca_file holds no certificate: {e}"))?;
-            builder = builder.tls_certs_merge(certificates);
-        }
-        let client = builder.build().map_err(|e| chain(&e))?;
+        let client = client(&target, ca.as_deref(), usize::MAX)?;
+        let fresh = self::client(&target, ca.as_deref(), 0)?;
         let limiter = Limiter::new(target.concurrency, target.rate);
         let model = OnceLock::new();
         if target.model.is_some() {
             let _ = model.set(target.model.clone());
         }
-        Ok(Service { target, base_url, client, limiter, model, without_usage: AtomicBool::new(false), crashed: OnceLock::new() })
+        Ok(Service { target, base_url, client, fresh, limiter, model, without_usage: AtomicBool::new(false), crashed: OnceLock::new() })
     }
 
     /// The address requests go to.
@@ -88,7 +102,7 @@ impl Service {
 
     /// A plain GET with the target's headers, for probes.
     pub(super) fn get(&self, url: &str) -> reqwest::RequestBuilder {
-        self.with_headers(self.client.get(url))
+        self.with_headers(self.fresh.get(url))
     }
 
     pub(super) fn post(&self, url: &str) -> reqwest::RequestBuilder {
@@ -119,12 +133,17 @@ impl Service {
             let model = self.model.get().and_then(Option::as_deref);
             let body = wire::body(self.target.api, model, request.messages, request.params, request.stream, with_usage);
             let mut exchange = Exchange { url: self.endpoint(), request: body, ..Exchange::default() };
-            let sent = self.send(&mut exchange, request, with_usage).await;
+            let again = retries.last().is_some_and(|r| r.reason == STALE);
+            let sent = self.send(&mut exchange, request, with_usage, again).await;
             drop(slot);
             exchange.timing.queued = queued;
             match sent {
                 Sent::WithoutUsage => {
                     self.without_usage.store(true, Ordering::Relaxed);
+                    continue;
+                }
+                Sent::Stale if !again => {
+                    retries.push(TransportRetry { reason: STALE.into(), waited: Duration::ZERO });
                     continue;
                 }
                 // A service that asks for longer than the whole request may take will not be waited for.
@@ -151,9 +170,10 @@ impl Service {
         }
     }
 
-    async fn send(&self, exchange: &mut Exchange, request: &Request<'_>, with_usage: bool) -> Sent {
+    async fn send(&self, exchange: &mut Exchange, request: &Request<'_>, with_usage: bool, fresh: bool) -> Sent {
         let body = exchange.request.to_string();
-        let http = self.post(&exchange.url).header("content-type", "application/json").body(body);
+        let client = if fresh { &self.fresh } else { &self.client };
+        let http = self.with_headers(client.post(&exchange.url)).header("content-type", "application/json").body(body);
         let timeouts = &self.target.timeouts;
         let first_token = timeouts.first_token.min(request.total);
         let started = Instant::now();
@@ -176,7 +196,11 @@ impl Service {
                 let again = self.target.transport_retry.when.connect
                     && matches!(failure.kind, FailureKind::ConnectRefused | FailureKind::ConnectTimeout);
                 let reason = failure.message.clone();
+                let stale = failure.kind == FailureKind::ConnReset && connected.is_none();
                 exchange.failure = Some(failure);
+                if stale {
+                    return Sent::Stale;
+                }
                 return if again { Sent::TryAgain(reason, None) } else { Sent::Complete };
             }
         };

@@ -37,7 +37,14 @@ pub async fn wait_until_ready(service: &Service) -> Result<Duration, String> {
 /// True when the ready path answers without a server error.
 pub(crate) async fn is_alive(service: &Service) -> bool {
     let url = ready_url(&service.base_url, &service.target.ready.path);
-    matches!(tokio::time::timeout(Duration::from_secs(5), service.get(&url).send()).await, Ok(Ok(r)) if r.status().as_u16() < 500)
+    let probe = || tokio::time::timeout(Duration::from_secs(10), service.get(&url).send());
+    for _ in 0..2 {
+        // A busy service may drop one probe; one that is gone drops the second, too.
+        if matches!(probe().await, Ok(Ok(r)) if r.status().as_u16() < 500) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The ready path counts from the host: `/health` lies beside `/v1`, not below it.

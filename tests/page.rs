@@ -1,0 +1,31 @@
+//! The HTML report in a real browser: no console errors, no requests, accessible, narrow screens, hostile texts, both languages.
+//! Needs node, chromium and what `tests/html/install` puts under `target/html-check`; without them the test is skipped loudly, and with
+//! `ROADWORTHY_REQUIRE_BROWSER=1` their absence is a failure.
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_page_works_in_a_browser() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let check = root.join("target/html-check");
+    if !check.join("node_modules/playwright-core").is_dir() {
+        let reason = "no browser check under target/html-check; run tests/html/install";
+        assert!(std::env::var_os("ROADWORTHY_REQUIRE_BROWSER").is_none(), "{reason}");
+        eprintln!("SKIPPED: {reason}");
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let page = temp.path().join("report.html");
+    let run = Command::new(env!("CARGO_BIN_EXE_roadworthy"))
+        .current_dir(root.join("tests/spec"))
+        .args(["run", "expect", "output", "-k", "expect/", "-k", "output/", "--out"])
+        .arg(temp.path())
+        .arg("--html")
+        .arg(&page)
+        .output()
+        .unwrap();
+    assert!(page.is_file(), "{}", String::from_utf8_lossy(&run.stderr));
+    let output = Command::new("node").current_dir(&check).arg("check.mjs").arg(&page).arg(temp.path()).output().unwrap();
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
