@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | 5 doors | [`cli`], [`harness`] | arguments become one call, files and an exit code |
 //! | 4 doing | [`target`], [`run`], [`journal`], [`baseline`], [`sim`] | the only async, the only I/O |
-//! | 3 telling | [`event`], [`report`] | what happened, as data and as text |
+//! | 3 telling | [`event`], [`report`], [`compare`] | what happened, as data and as text |
 //! | 2 description | [`scenario`], [`plan`], [`options`] | text becomes a plan, or every mistake in it |
 //! | 1 judgement | [`expect`], [`mutate`], [`semantic`], [`stats`], [`verdict`] | pure functions that return findings and verdicts |
 //! | 0 words | [`exchange`], [`finding`], [`record`], [`diagnostic`], [`redact`], [`units`] | plain data |
@@ -23,6 +23,7 @@
 
 pub mod baseline;
 pub mod cli;
+pub mod compare;
 pub mod diagnostic;
 pub mod event;
 pub mod exchange;

@@ -70,6 +70,9 @@ pub struct RunHeader {
     /// The environment the service runs in, as the config describes it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
+    /// Which part of the run this is, of how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<(u64, u64)>,
 }
 
 /// A service as it was addressed; never holds a key.

@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 6] = [
     &["exchange", "finding", "record", "diagnostic", "redact", "units"],
     &["expect", "mutate", "semantic", "stats", "verdict"],
     &["scenario", "plan", "options"],
-    &["event", "report"],
+    &["compare", "event", "report"],
     &["target", "run", "journal", "baseline", "sim"],
     &["cli", "harness"],
 ];

@@ -452,3 +452,44 @@ fn a_connection_closed_while_idle_is_not_the_services_failure() {
     assert_eq!(run.status.code(), Some(0), "{out}");
     assert!(out.contains("3 pass") && out.contains("1 request sent again"), "{out}");
 }
+
+#[test]
+fn shards_merge_into_the_whole_run_and_a_missing_one_is_no_pass() {
+    let list: Vec<(String, String)> = (0..20).map(|i| (format!("case {i}"), format!("hi {i}"))).collect();
+    let list: Vec<(&str, &str, &str)> = list.iter().map(|(n, p)| (n.as_str(), p.as_str(), "contains: hi")).collect();
+    let project = Project::new(&cases(&list));
+    for part in ["1/3", "2/3", "3/3"] {
+        let out = format!("shards/{}", &part[..1]);
+        let run = project.run(&["run", "--shard", part, "--out", &out]);
+        assert_eq!(run.status.code(), Some(0), "{}{}", text(&run.stdout), text(&run.stderr));
+    }
+    let merged = project.run(&["merge", "shards/1", "shards/2", "shards/3", "--out", "merged", "--junit", "all.xml"]);
+    assert_eq!(merged.status.code(), Some(0), "{}", text(&merged.stderr));
+    assert!(text(&merged.stdout).contains("20 cases judged: 20 pass"), "{}", text(&merged.stdout));
+    assert_eq!(std::fs::read_to_string(project.dir.path().join("all.xml")).unwrap().matches("<testcase ").count(), 20);
+    let lacking = project.run(&["merge", "shards/1", "shards/3", "--out", "merged"]);
+    assert_eq!(lacking.status.code(), Some(3));
+    assert!(text(&lacking.stderr).contains("shard 2 of 3 is missing"), "{}", text(&lacking.stderr));
+    assert_eq!(project.run(&["merge", "shards/1", "shards/1", "--out", "merged"]).status.code(), Some(2));
+    assert_eq!(project.run(&["run", "--shard", "4/3"]).status.code(), Some(2));
+}
+
+#[test]
+fn two_records_are_compared_by_their_facts() {
+    let project = Project::new(&cases(&[("price", "it costs 100", "not_empty"), ("word", "hello there", "not_empty")]));
+    assert_eq!(project.run(&["run", "--out", "a"]).status.code(), Some(0));
+    let sim = project.dir.path().join("x.sim.yaml");
+    std::fs::write(&sim, "simulated: x\nrules:\n  - { when: { contains: costs }, answer: it costs 120 }\n  - { answer: hello you }\n")
+        .unwrap();
+    assert_eq!(project.run(&["run", "--out", "b"]).status.code(), Some(0));
+    let journal =
+        |dir: &str| std::fs::read_dir(project.dir.path().join(dir)).unwrap().next().unwrap().unwrap().path().display().to_string();
+    let compared = project.run(&["compare", &journal("a"), &journal("b")]);
+    let out = text(&compared.stdout);
+    assert_eq!(compared.status.code(), Some(1), "{out}");
+    assert!(
+        out.contains("numbers: -100 +120") && out.contains("2 cases in both: 1 with other facts, 1 with another wording only"),
+        "{out}"
+    );
+    assert_eq!(project.run(&["compare", &journal("a"), &journal("a")]).status.code(), Some(0));
+}

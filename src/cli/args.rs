@@ -26,6 +26,10 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Serve a simulated service from a *.sim.yaml file
     Sim(SimArgs),
+    /// Put the records of shards together
+    Merge(MergeArgs),
+    /// Show what changed in the answers between two records
+    Compare(CompareArgs),
     /// Keep and compare what earlier runs measured
     Baseline(BaselineArgs),
     /// Fetch the weights of the built-in encoder
@@ -116,6 +120,9 @@ pub struct RunArgs {
     /// Only what failed or could not be judged in the last run
     #[arg(long, help_heading = "Selection")]
     pub failed: bool,
+    /// Only one part of the cases, such as 2/5; `auto` reads GitLab, Kubernetes or Slurm. The same case is always in the same part
+    #[arg(long, value_name = "I/N", help_heading = "Selection")]
+    pub shard: Option<String>,
     /// List the cases and stop
     #[arg(long, help_heading = "Selection")]
     pub list: bool,
@@ -240,6 +247,32 @@ pub struct SimArgs {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub port: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Journals of the shards, or folders that hold them
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Folder of the merged journal
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub files: ReportFiles,
+    /// Color of the output
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Journal of the reference
+    pub a: PathBuf,
+    /// Journal to compare with it
+    pub b: PathBuf,
+    /// Another wording counts as a difference, too
+    #[arg(long)]
+    pub strict: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,8 +3,10 @@
 pub(crate) mod args;
 mod baseline;
 mod check;
+mod compare;
 mod config;
 mod init;
+mod merge;
 mod models;
 mod output;
 mod progress;
@@ -35,6 +37,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         args::Command::Replay(args) => report::replay(&args),
         args::Command::Sim(args) => sim::main(&args),
         args::Command::Baseline(args) => baseline::main(&args),
+        args::Command::Merge(args) => merge::main(&args),
+        args::Command::Compare(args) => compare::main(&args),
         args::Command::Models(args) => models::main(&args),
         args::Command::Init(args) => init::main(&args),
         args::Command::Schema(args) => schema::main(&args),

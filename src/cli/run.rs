@@ -53,6 +53,31 @@ struct Prepared {
     budget: Budget,
     runs: PathBuf,
     labels: BTreeMap<String, String>,
+    shard: Option<(u64, u64)>,
+}
+
+/// `2/5`, or what the CI or cluster says about this job.
+fn shard(told: &str) -> Result<(u64, u64), String> {
+    let var = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let (index, of) = match told {
+        "auto" => {
+            // GitLab counts from 1; Kubernetes' completion index and Slurm's array from 0 or wherever they were told to.
+            let gitlab = var("CI_NODE_INDEX").zip(var("CI_NODE_TOTAL"));
+            let kubernetes = var("JOB_COMPLETION_INDEX").map(|i| i + 1).zip(var("JOB_COMPLETIONS"));
+            let slurm = var("SLURM_ARRAY_TASK_ID")
+                .zip(var("SLURM_ARRAY_TASK_MIN"))
+                .map(|(i, min)| i.saturating_sub(min) + 1)
+                .zip(var("SLURM_ARRAY_TASK_COUNT"));
+            gitlab.or(kubernetes).or(slurm).ok_or(
+                "`--shard auto` needs CI_NODE_INDEX and CI_NODE_TOTAL, JOB_COMPLETION_INDEX and JOB_COMPLETIONS, or Slurm's array variables",
+            )?
+        }
+        told => {
+            let parts = told.split_once('/').and_then(|(i, n)| Some((i.trim().parse().ok()?, n.trim().parse().ok()?)));
+            parts.ok_or_else(|| format!("`--shard {told}` is not a part such as 2/5"))?
+        }
+    };
+    if index == 0 || index > of { Err(format!("there is no shard {index} of {of}; they count from 1")) } else { Ok((index, of)) }
 }
 
 fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
@@ -69,6 +94,7 @@ fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
             Some(last.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).map(|c| c.id.clone()).collect())
         }
     };
+    let shard = args.shard.as_deref().map(shard).transpose().map_err(|why| vec![Diagnostic::error("bad-shard", why)])?;
     let selection = Selection {
         filters: args.filters.clone(),
         exact: args.exact,
@@ -76,6 +102,7 @@ fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
         tags: args.tag.clone(),
         layers: args.layer.iter().filter_map(|l| Layer::named(l)).collect(),
         ids,
+        shard,
     };
     let (cases, filtered_out) = selection.apply(planned);
     let scripts = scripts(&project, &cases)?;
@@ -98,7 +125,7 @@ fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
         })?;
         labels.insert(key.to_owned(), value.to_owned());
     }
-    Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels })
+    Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels, shard })
 }
 
 /// The targets that the cases ask, and those that help judging them.
@@ -271,6 +298,7 @@ fn header(prepared: &Prepared, seed: u64, run_id: &str) -> RunHeader {
         targets: targets.collect(),
         labels: prepared.labels.clone(),
         environment: prepared.project.options.environment.clone(),
+        shard: prepared.shard,
     }
 }
 

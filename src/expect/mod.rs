@@ -26,10 +26,10 @@ pub use expr::Expr;
 pub use group::{Consistency, Figure};
 pub use json::{JsonCheck, JsonPath};
 pub use length::Unit;
-pub use numbers::NumberCheck;
+pub use numbers::{NumberCheck, find as find_numbers};
 pub use refusal::refusal;
 pub use service::{ErrorShape, HeaderCheck, LatencyMetric, TokenCount};
-pub use text::Search;
+pub use text::{Search, identifiers};
 
 use crate::exchange::Exchange;
 use crate::finding::{Finding, Outcome, Topic};

@@ -136,7 +136,7 @@ pub(super) fn affix(text: &str, any: &[String], case_sensitive: bool, start: boo
 }
 
 /// Identifiers: words that hold a digit and a letter, addresses, URLs, long numbers, words with underscores or inner capitals.
-fn identifiers(prompt: &str) -> Vec<String> {
+pub fn identifiers(prompt: &str) -> Vec<String> {
     let pattern = regex::Regex::new(r"https?://[^\s，。、；）)】」]+|[A-Za-z0-9_.+-]+@[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+|[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+|[A-Za-z]+[0-9][A-Za-z0-9]*|[0-9]+[A-Za-z][A-Za-z0-9]*|[0-9]{4,}|[A-Z]{2,}")
         .expect("a constant pattern");
     let mut found: Vec<String> = pattern.find_iter(prompt).map(|m| m.as_str().trim_end_matches(['.', ':', '/', '-']).to_owned()).collect();

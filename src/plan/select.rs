@@ -16,6 +16,8 @@ pub struct Selection {
     pub layers: Vec<Layer>,
     /// Only these ids, such as the last run's failures.
     pub ids: Option<Vec<String>>,
+    /// One part of so many, from 1, by the hash of the id.
+    pub shard: Option<(u64, u64)>,
 }
 
 impl Selection {
@@ -34,5 +36,6 @@ impl Selection {
             && (self.tags.is_empty() || self.tags.iter().any(|t| case.tags.contains(t)))
             && (self.layers.is_empty() || self.layers.contains(&case.layer))
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&case.id))
+            && self.shard.is_none_or(|(index, of)| crate::units::fnv(case.id.bytes()) % of == index - 1)
     }
 }

@@ -1,0 +1,164 @@
+//! Compares what two services, or two versions of one, answered to the same cases: the prompt fingerprint of a service. Pure.
+
+use crate::exchange::Exchange;
+use crate::expect::{find_numbers, identifiers, refusal};
+use crate::record::{CaseRecord, RunRecord};
+use crate::redact::excerpt;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What changed.
+#[derive(Debug, Clone, Default)]
+pub struct Compared {
+    /// Cases that both records hold.
+    pub both: usize,
+    /// Cases whose facts, fields, behaviour or verdict differ.
+    pub facts: usize,
+    /// Cases whose texts differ in any way.
+    pub texts: usize,
+    /// For people, one block for each case that differs.
+    pub text: String,
+}
+
+/// What an answer commits itself to, whatever its wording.
+#[derive(Debug, PartialEq, Eq)]
+struct Facts {
+    numbers: BTreeSet<String>,
+    identifiers: BTreeSet<String>,
+    fields: BTreeSet<String>,
+    behaviour: BTreeSet<String>,
+}
+
+/// Key facts of an answer: numbers, identifiers, JSON fields with their values, refusal, tool calls, finish reason, failure.
+fn facts(exchange: &Exchange) -> Facts {
+    let text = &exchange.answer;
+    let json = serde_json::from_str::<Value>(text).ok().filter(|v| v.is_object() || v.is_array());
+    let mut fields = BTreeSet::new();
+    if let Some(value) = &json {
+        flatten("$", value, &mut fields);
+    }
+    let mut behaviour = BTreeSet::new();
+    if refusal(text).is_some() {
+        behaviour.insert("refuses".to_owned());
+    }
+    behaviour.extend(exchange.tool_calls.iter().map(|c| format!("calls {}", c.name)));
+    behaviour.extend(exchange.finish_reason.iter().filter(|r| *r != "stop").map(|r| format!("ends by {r}")));
+    behaviour.extend(exchange.failure.iter().map(|f| format!("fails with {}", f.kind.name())));
+    let plain = json.is_none();
+    Facts {
+        numbers: find_numbers(text).into_iter().filter(|_| plain).map(|n| n.value.to_string()).collect(),
+        identifiers: identifiers(text).into_iter().filter(|_| plain).collect(),
+        fields,
+        behaviour,
+    }
+}
+
+fn flatten(path: &str, value: &Value, out: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(k, v)| flatten(&format!("{path}.{k}"), v, out)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, v)| flatten(&format!("{path}[{i}]"), v, out)),
+        leaf => {
+            out.insert(format!("{path} = {}", excerpt(&leaf.to_string(), 80)));
+        }
+    }
+}
+
+fn last(case: &CaseRecord) -> Option<&Exchange> {
+    case.exchanges().last()
+}
+
+/// Compares case by case, by id; A is the reference.
+pub fn compare(a: &RunRecord, b: &RunRecord) -> Compared {
+    let mut out = Compared::default();
+    let mut ratio: Vec<f64> = Vec::new();
+    let mut only = Vec::new();
+    for case in a.judged() {
+        let Some(other) = b.judged().find(|c| c.id == case.id) else {
+            only.push(format!("only in A: {}", case.id));
+            continue;
+        };
+        out.both += 1;
+        let (Some(x), Some(y)) = (last(case), last(other)) else { continue };
+        if let (Some(p), Some(q)) = (x.timing.e2e, y.timing.e2e)
+            && !p.is_zero()
+        {
+            ratio.push(q.as_secs_f64() / p.as_secs_f64());
+        }
+        let mut lines = Vec::new();
+        if case.fingerprint != other.fingerprint {
+            lines.push("the prompt or its parameters differ, so the answers need not agree".to_owned());
+        }
+        if case.verdict != other.verdict {
+            lines.push(format!("verdict: {} → {}", case.verdict.word(), other.verdict.word()));
+        }
+        let (f, g) = (facts(x), facts(y));
+        for (what, f, g) in [
+            ("numbers", &f.numbers, &g.numbers),
+            ("identifiers", &f.identifiers, &g.identifiers),
+            ("fields", &f.fields, &g.fields),
+            ("behaviour", &f.behaviour, &g.behaviour),
+        ] {
+            let gone: Vec<&str> = f.difference(g).map(String::as_str).collect();
+            let new: Vec<&str> = g.difference(f).map(String::as_str).collect();
+            if !gone.is_empty() || !new.is_empty() {
+                let part = |sign: char, list: &[&str]| list.iter().map(|t| format!("{sign}{t}")).collect::<Vec<_>>().join(" ");
+                lines.push(format!("{what}: {}", [part('-', &gone), part('+', &new)].join(" ").trim()));
+            }
+        }
+        let differs = x.answer.trim() != y.answer.trim();
+        out.facts += usize::from(!lines.is_empty());
+        out.texts += usize::from(differs);
+        if !lines.is_empty() {
+            out.text.push_str(&format!("{}\n", case.id));
+            lines.iter().for_each(|l| out.text.push_str(&format!("  {}\n", excerpt(l, 400))));
+            if differs {
+                out.text.push_str(&format!("  A: \"{}\"\n  B: \"{}\"\n", excerpt(&x.answer, 160), excerpt(&y.answer, 160)));
+            }
+        }
+    }
+    only.extend(b.judged().filter(|c| !a.judged().any(|d| d.id == c.id)).map(|c| format!("only in B: {}", c.id)));
+    only.iter().for_each(|line| out.text.push_str(&format!("{line}\n")));
+    let pace = match ratio.is_empty() {
+        true => String::new(),
+        false => {
+            let mean = (ratio.iter().map(|r| r.ln()).sum::<f64>() / ratio.len() as f64).exp();
+            format!("; B takes {mean:.2} × the time of A (e2e, geometric mean of {})", ratio.len())
+        }
+    };
+    out.text.push_str(&format!(
+        "{} cases in both: {} with other facts, {} with another wording only{pace}\n",
+        out.both,
+        out.facts,
+        out.texts.saturating_sub(out.facts)
+    ));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(answer: &str) -> RunRecord {
+        let case = serde_json::from_value(serde_json::json!({
+            "id": "a::b", "scenario": "a", "name": "b", "file": "a.yaml", "line": 1, "layer": "scenario", "tags": [], "target": "default",
+            "fingerprint": "f", "verdict": "pass", "why": "", "took_ms": 1.0,
+            "attempts": [{"trials": [{"verdict": "pass", "turns": [{"exchange": {"url": "", "request": null, "answer": answer,
+                "timing": {"queued_ms": 0.0, "e2e_ms": 2.0}}, "findings": []}]}]}]
+        }))
+        .unwrap();
+        RunRecord { cases: vec![case], ..RunRecord::default() }
+    }
+
+    #[test]
+    fn another_wording_is_not_another_fact() {
+        let same = compare(&case("保修期为24个月。"), &case("您享有 24 个月的保修。"));
+        assert_eq!((same.both, same.facts, same.texts), (1, 0, 1));
+        let other = compare(&case("保修期为24个月。"), &case("保修期为12个月。"));
+        assert_eq!(other.facts, 1);
+        assert!(other.text.contains("numbers: -24 +12"), "{}", other.text);
+        let fields = compare(&case(r#"{"type":"bug","n":1}"#), &case(r#"{"type":"idea","n":1}"#));
+        assert!(fields.text.contains(r#"fields: -$.type = "bug" +$.type = "idea""#), "{}", fields.text);
+        let refuses = compare(&case("好的，步骤如下"), &case("抱歉，我不能提供。"));
+        assert!(refuses.text.contains("behaviour: +refuses"), "{}", refuses.text);
+    }
+}
