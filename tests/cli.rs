@@ -472,6 +472,13 @@ fn shards_merge_into_the_whole_run_and_a_missing_one_is_no_pass() {
     assert!(text(&lacking.stderr).contains("shard 2 of 3 is missing"), "{}", text(&lacking.stderr));
     assert_eq!(project.run(&["merge", "shards/1", "shards/1", "--out", "merged"]).status.code(), Some(2));
     assert_eq!(project.run(&["run", "--shard", "4/3"]).status.code(), Some(2));
+    // Fewer cases than shards: the empty ones ran, too.
+    project.write("scenarios/a.yaml", &cases(&[("only", "hi", "contains: hi")]));
+    let codes: Vec<_> =
+        (1..=4).map(|i| project.run(&["run", "--shard", &format!("{i}/4"), "--out", &format!("few/{i}")]).status.code()).collect();
+    assert_eq!(codes, [Some(0); 4]);
+    let merged = project.run(&["merge", "few/1", "few/2", "few/3", "few/4", "--out", "merged2"]);
+    assert!(merged.status.success() && text(&merged.stdout).contains("1 case judged: 1 pass"), "{}", text(&merged.stdout));
 }
 
 #[test]
