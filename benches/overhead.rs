@@ -4,6 +4,7 @@
 //!    its own that streams the same bodies and parses the same JSON.
 //! 2. Accuracy: TTFT and TPOT beside the write times that the simulated service logged.
 //! 3. Start-up: `--version`, and parsing and planning 10 000 cases.
+//! 4. Judging: answers of 1 KB a second on one core, by expectation.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,6 +30,7 @@ fn main() {
     }
     let dir = tempfile::tempdir().unwrap();
     startup(dir.path());
+    judging();
     let address = instant_server();
     for n in [1000, 10_000] {
         overhead(dir.path(), &address, n);
@@ -294,4 +296,54 @@ fn startup(dir: &Path) {
         .collect();
     times.sort_by(f64::total_cmp);
     println!("parsing and planning 10 000 cases: median {:.0} ms (allowed: 300 ms)", times[2]);
+}
+
+/// How many answers of 1 KB one core judges in a second.
+fn judging() {
+    use roadworthy::exchange::Exchange;
+    use roadworthy::expect::{Context, judge};
+    let sentence = "保修期为24个月，自购买之日起计算，电池不在保修范围内。The motor of the Lumo kettle is covered, too, up to 1,213 hours. ";
+    let mut answer: String = sentence.repeat(9);
+    while answer.len() > 1024 {
+        answer.pop();
+    }
+    println!("judged a second on one core, answers of {} bytes (asked for the first four: 100 000):", answer.len());
+    for expectation in [
+        "contains: { any: [并不存在, 电池不在] }",
+        "matches: \"[0-9]+ hours\"",
+        "length: 10..5000",
+        "numbers: { any: 1213 }",
+        "equals: x",
+        "language: zh",
+        "facts: [ 24个月, 电池 ]",
+        "refuses",
+        "asks_back",
+        "readable",
+        "no_repetition: { max: 30 }",
+        "no_secrets",
+        "format: list",
+        "rouge: { to: 保修期为24个月, min: 1% }",
+        "bleu: { to: 保修期为24个月, min: 1% }",
+        "levenshtein: { to: 保修期为24个月, max: 9999 }",
+        "grounded",
+        "expr: size(answer) > 3",
+    ] {
+        let text = format!("scenario: s\ncases: [ {{ name: c, prompt: p, context: {answer:?}, expect: [ {expectation} ] }} ]\n");
+        let source = std::sync::Arc::new(roadworthy::diagnostic::Source { name: "s.yaml".into(), text });
+        let scenario = roadworthy::scenario::parse(&source, &NoFiles).unwrap_or_else(|d| panic!("{}", d[0].render(false)));
+        let planned = roadworthy::plan::expand(&scenario, "s", &NoFiles).unwrap_or_else(|d| panic!("{}", d[0].render(false)));
+        let turns = [Exchange { answer: answer.clone(), status: Some(200), ..Exchange::default() }];
+        let vars = serde_json::Map::new();
+        let context = Context { turns: &turns, system: None, prompt: "p", ground: Some(&answer), vars: &vars, price: None, fetched: &[] };
+        let expectation = &planned[0].versions[0].turns[0].expect[0];
+        let start = Instant::now();
+        let mut n = 0u32;
+        while start.elapsed() < Duration::from_millis(300) {
+            for _ in 0..20 {
+                std::hint::black_box(judge(std::hint::black_box(expectation), &context));
+                n += 1;
+            }
+        }
+        println!("  {:<14} {:>9.0}", expectation.name, f64::from(n) / start.elapsed().as_secs_f64());
+    }
 }

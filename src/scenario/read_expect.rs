@@ -396,7 +396,18 @@ impl ExpectReader<'_, '_> {
                 },
                 count: value.get("count").and_then(range_of),
             },
-            "finish_reason" => Check::FinishReason(texts(Some(value))),
+            "finish_reason" => {
+                const KNOWN: [&str; 6] = ["stop", "length", "tool_calls", "content_filter", "function_call", "eos_token"];
+                let reasons = texts(Some(value));
+                for reason in reasons.iter().filter(|r| !KNOWN.contains(&r.as_str())) {
+                    // Services have reasons of their own; what is nearly a known one is a slip, and under `not` it would always pass.
+                    if let Some(near) = crate::diagnostic::nearest(reason, KNOWN) {
+                        let diagnostic = self.checker.error(value.place, "bad-value", format!("`{reason}` is not a reason to finish"));
+                        diagnostic.hint = Some(format!("did you mean `{near}`?"));
+                    }
+                }
+                Check::FinishReason(reasons)
+            }
             "logprob" => Check::Logprob { mean: value.get("mean").and_then(number_of), min: value.get("min").and_then(number_of) },
             "status" => {
                 let codes: Vec<u16> = texts(Some(value)).iter().filter_map(|t| t.parse().ok()).filter(|c| (100..600).contains(c)).collect();
