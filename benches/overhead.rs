@@ -302,7 +302,8 @@ fn startup(dir: &Path) {
 fn judging() {
     use roadworthy::exchange::Exchange;
     use roadworthy::expect::{Context, judge};
-    let sentence = "保修期为24个月，自购买之日起计算，电池不在保修范围内。The motor of the Lumo kettle is covered, too, up to 1,213 hours. ";
+    let sentence =
+        "保修期为24个月，自购买之日起计算，电池不在保修范围内。The motor of the Lumo kettle is covered, too, up to 1,213 hours. ";
     let mut answer: String = sentence.repeat(9);
     while answer.len() > 1024 {
         answer.pop();

@@ -5,7 +5,7 @@ use crate::expect::{find_numbers, identifiers, refusal};
 use crate::record::{CaseRecord, RunRecord};
 use crate::redact::excerpt;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What changed.
 #[derive(Debug, Clone, Default)]
@@ -72,8 +72,9 @@ pub fn compare(a: &RunRecord, b: &RunRecord) -> Compared {
     let mut out = Compared::default();
     let mut ratio: Vec<f64> = Vec::new();
     let mut only = Vec::new();
+    let mut others: BTreeMap<&str, &CaseRecord> = b.judged().map(|c| (c.id.as_str(), c)).collect();
     for case in a.judged() {
-        let Some(other) = b.judged().find(|c| c.id == case.id) else {
+        let Some(other) = others.remove(case.id.as_str()) else {
             only.push(format!("only in A: {}", case.id));
             continue;
         };
@@ -116,7 +117,7 @@ pub fn compare(a: &RunRecord, b: &RunRecord) -> Compared {
             }
         }
     }
-    only.extend(b.judged().filter(|c| !a.judged().any(|d| d.id == c.id)).map(|c| format!("only in B: {}", c.id)));
+    only.extend(others.into_keys().map(|id| format!("only in B: {id}")));
     only.iter().for_each(|line| out.text.push_str(&format!("{line}\n")));
     let pace = match ratio.is_empty() {
         true => String::new(),

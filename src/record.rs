@@ -123,9 +123,9 @@ pub struct CaseRecord {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Attempt {
     pub trials: Vec<Trial>,
-    /// Fresh measurements that confirmed or cleared a miss against history; as many trials again, each time.
+    /// Fresh measurements that confirmed or cleared a miss against history, each with its trials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub again: Vec<Trial>,
+    pub again: Vec<Vec<Trial>>,
     /// Judgements over all trials together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<Finding>,
@@ -227,19 +227,24 @@ impl CaseRecord {
 
     /// Every exchange of every attempt.
     pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
-        self.attempts.iter().flat_map(|a| &a.trials).flat_map(|t| &t.turns).map(|t| &t.exchange)
+        self.attempts.iter().flat_map(Attempt::all_trials).flat_map(|t| &t.turns).map(|t| &t.exchange)
     }
 }
 
 impl Attempt {
+    /// The trials, then those of fresh measurements.
+    pub fn all_trials(&self) -> impl Iterator<Item = &Trial> {
+        self.trials.iter().chain(self.again.iter().flatten())
+    }
+
     /// Findings about all trials together, then those of each.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.group.iter().chain(self.trials.iter().flat_map(|t| &t.turns).flat_map(|t| &t.findings))
+        self.group.iter().chain(self.all_trials().flat_map(|t| &t.turns).flat_map(|t| &t.findings))
     }
 
     /// The worst verdict among its trials and of the group.
     pub fn verdict(&self) -> Verdict {
         let group = self.group.iter().map(|f| f.outcome.into());
-        self.trials.iter().map(|t| t.verdict).chain(group).max().unwrap_or(Verdict::Error)
+        self.all_trials().map(|t| t.verdict).chain(group).max().unwrap_or(Verdict::Error)
     }
 }

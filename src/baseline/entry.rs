@@ -68,7 +68,7 @@ pub fn entries_of(record: &RunRecord) -> BTreeMap<String, Entry> {
         let Some(attempt) = case.attempts.last() else { continue };
         let concurrency = record.header.targets.get(&case.target).map_or(0, |t| t.concurrency);
         let mut ms: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for turn in attempt.trials.iter().chain(&attempt.again).filter_map(|t| t.turns.last()).filter(|t| t.exchange.failure.is_none()) {
+        for turn in attempt.all_trials().filter_map(|t| t.turns.last()).filter(|t| t.exchange.failure.is_none()) {
             for metric in [LatencyMetric::Ttft, LatencyMetric::Tpot, LatencyMetric::E2e, LatencyMetric::MaxGap] {
                 if let Some(value) = metric.of(&turn.exchange.timing).filter(|d| !d.is_zero()) {
                     ms.entry(metric.word().to_owned()).or_default().push((value.as_secs_f64() * 1e6).round() / 1e3);

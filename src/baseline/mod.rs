@@ -3,7 +3,7 @@
 mod entry;
 mod store;
 
-pub use entry::{CaseEntry, Entry, Release, entries_of, segment};
+pub use entry::{CaseEntry, Entry, Release, VERSION, entries_of, segment};
 pub use store::{Fault, Store};
 
 use crate::expect::past::{History, Known};
@@ -33,15 +33,17 @@ pub fn known(
     out
 }
 
-/// The history that planned cases ask for; cases are told as id, segment.
-pub fn history(store: &Store, cases: &[(String, String)], comparisons: usize, now: f64) -> Result<History, Vec<Fault>> {
+/// The history that planned cases ask for; cases are told as id, segment. `but` is a run that is not compared with itself.
+pub fn history(store: &Store, cases: &[(String, String)], comparisons: usize, but: Option<&str>, now: f64) -> Result<History, Vec<Fault>> {
     let release = store.releases()?.pop();
     let mut history = History { comparisons, ..History::default() };
     let mut files: std::collections::BTreeMap<&str, Vec<Entry>> = std::collections::BTreeMap::new();
     for (id, segment) in cases {
         let (scenario, case) = id.split_once("::").unwrap_or((id, ""));
         if !files.contains_key(scenario) {
-            files.insert(scenario, store.entries(scenario)?);
+            let mut entries = store.entries(scenario)?;
+            entries.retain(|e| Some(e.run.as_str()) != but);
+            files.insert(scenario, entries);
         }
         history.cases.insert(id.clone(), known(&files[scenario], case, segment, release.as_ref(), now));
     }

@@ -155,15 +155,16 @@ impl Store {
         Ok(changed)
     }
 
-    /// Freezes an anchor.
-    pub fn approve(&self, release: Release) -> Result<(), String> {
+    /// Freezes an anchor. False when the release has one already.
+    pub fn approve(&self, release: Release) -> Result<bool, String> {
         let _turn = self.lock()?;
         let mut releases = self.releases().map_err(|faults| faults[0].to_string())?;
         if releases.iter().any(|r| r.release == release.release) {
-            return Err(format!("release `{}` is approved already; a release's anchor never moves", release.release));
+            return Ok(false);
         }
         releases.push(release);
-        self.replace(&self.dir.join(RELEASES), &releases)
+        self.replace(&self.dir.join(RELEASES), &releases)?;
+        Ok(true)
     }
 }
 
@@ -218,8 +219,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path());
         let release = Release { v: VERSION, release: "v1".into(), at: "2026-01-01T00:00:00Z".into(), runs: vec!["1".into()] };
-        store.approve(release.clone()).unwrap();
-        assert!(store.approve(release).is_err());
+        assert!(store.approve(release.clone()).unwrap());
+        assert!(!store.approve(release).unwrap());
         assert_eq!(store.releases().unwrap().len(), 1);
     }
 }

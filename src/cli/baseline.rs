@@ -3,12 +3,14 @@
 use super::args::{BaselineArgs, BaselineCommand};
 use super::output::{self, data, talk};
 use super::project::{self, Project};
-use crate::baseline::{self, CaseEntry, Entry, Fault, Release, Store, entries_of};
+use crate::baseline::{self, CaseEntry, Entry, Fault, Release, Store, VERSION, entries_of};
 use crate::expect::past::Known;
 use crate::record::{RunRecord, Verdict};
 use crate::stats::change_point::{Search, change_points};
-use crate::stats::history::{Decision, Judged, MEASUREMENTS, PastRun, Predicted, Rolling, SCREEN};
+use crate::stats::history::{Decision, Judged, MEASUREMENTS, PastRun, Predicted, Rolling, SCREEN, stands};
 use crate::verdict::Exit;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -123,7 +125,11 @@ fn approve(store: &Store, name: &str) -> Ended {
     }
     let at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let n = newest.len();
-    store.approve(Release { v: 1, release: name.to_owned(), at, runs: newest }).map_err(|why| (Exit::Conflict, why))?;
+    let approved =
+        store.approve(Release { v: VERSION, release: name.to_owned(), at, runs: newest }).map_err(|why| (Exit::NotWritten, why))?;
+    if !approved {
+        return Err((Exit::Conflict, format!("release `{name}` is approved already; a release's anchor never moves")));
+    }
     data(&format!("approved {name}: its newest {n} runs are the anchor; commit {} for review\n", store.dir().display()));
     Ok(Exit::Pass)
 }
@@ -215,11 +221,10 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
             }
         }
     }
-    let level = 0.01 / rows.len().max(1) as f64;
     let mut missed = 0;
     let mut text = String::new();
     for (id, metric, rule, judged) in &rows {
-        let beyond = judged.decision == Decision::Missed && judged.p_value.is_none_or(|p| p <= level);
+        let beyond = stands(judged, rows.len());
         missed += usize::from(beyond);
         let word = match judged.decision {
             _ if beyond => "slower",
@@ -238,11 +243,8 @@ fn history(store: &Store, filter: &str) -> Ended {
     for (id, metric, runs) in series(store, filter)? {
         let means: Vec<f64> = runs.iter().map(|(_, s)| mean_log(s)).collect();
         // Permutations are drawn by the case's name, so the same history gives the same answer.
-        let mut state = crate::units::fnv(id.bytes().chain(metric.bytes()));
-        let mut below = |n: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 33) as usize) % n.max(1)
-        };
+        let mut rng = ChaCha8Rng::seed_from_u64(crate::units::fnv(id.bytes().chain(metric.bytes())));
+        let mut below = |n: usize| rng.random_range(0..n.max(1));
         let Some(points) = change_points(&means, &Search::default(), &mut below) else { continue };
         for point in points {
             let (entry, _) = &runs[point.index];

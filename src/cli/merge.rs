@@ -57,7 +57,6 @@ fn merged(paths: &[PathBuf]) -> Result<(RunRecord, Result<(), String>), String> 
     let mut total = None;
     let mut lacking = Vec::new();
     let mut took = std::time::Duration::ZERO;
-    let mut filtered_out = 0;
     for path in journals(paths)? {
         let record = crate::journal::read(&path)?;
         let Some((index, of)) = record.header.shard else { return Err(format!("{} is not the record of a shard", path.display())) };
@@ -71,7 +70,6 @@ fn merged(paths: &[PathBuf]) -> Result<(RunRecord, Result<(), String>), String> 
             Some(end) if end.stopped.is_none() => took = took.max(end.took),
             _ => lacking.push(format!("shard {index} was cut off")),
         }
-        filtered_out = record.end.as_ref().map_or(filtered_out, |e| e.filtered_out.max(filtered_out));
         if merged.header.run_id.is_empty() {
             merged.header = record.header.clone();
         }

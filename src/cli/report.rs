@@ -58,7 +58,7 @@ pub fn replay(args: &ReplayArgs) -> Exit {
         }
     };
     let by_id: HashMap<&str, _> = old.cases.iter().map(|c| (c.id.as_str(), c)).collect();
-    let history = match super::run::history(&project, &planned) {
+    let history = match super::run::history(&project, &planned, Some(&old.header.run_id)) {
         Ok(history) => history,
         Err((exit, why)) => {
             talk(&format!("error: {why}"));

@@ -304,13 +304,13 @@ fn header(prepared: &Prepared, seed: u64, run_id: &str) -> RunHeader {
     }
 }
 
-/// What earlier runs measured of the cases that are held to it.
-pub(super) fn history(project: &Project, cases: &[Planned]) -> Result<History, (Exit, String)> {
+/// What earlier runs measured of the cases that are held to it. `but` is a run that is not compared with itself.
+pub(super) fn history(project: &Project, cases: &[Planned], but: Option<&str>) -> Result<History, (Exit, String)> {
     let mut comparisons = 0;
     let mut asked = Vec::new();
     for case in cases {
         let ceilings = case.group.iter().filter_map(|e| match &e.check {
-            Check::History(ceilings) => Some(ceilings.len()),
+            Check::Latency { history, .. } => Some(history.len()),
             _ => None,
         });
         let ceilings: usize = ceilings.sum();
@@ -321,7 +321,7 @@ pub(super) fn history(project: &Project, cases: &[Planned]) -> Result<History, (
             asked.push((case.id.clone(), segment));
         }
     }
-    baseline::history(&super::baseline::store(project), &asked, comparisons, super::baseline::now()).map_err(super::baseline::faults)
+    baseline::history(&super::baseline::store(project), &asked, comparisons, but, super::baseline::now()).map_err(super::baseline::faults)
 }
 
 /// The services of a run.
@@ -582,7 +582,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     };
     let threads: usize = services.values().map(|s| s.target.concurrency).sum();
     let today = jiff::Zoned::now().date();
-    let history = match history(&prepared.project, &prepared.cases) {
+    let history = match history(&prepared.project, &prepared.cases, None) {
         Ok(history) => history,
         Err((exit, why)) => {
             talk(&format!("error: {why}"));

@@ -61,9 +61,21 @@ impl Figure {
 /// Pairs beyond this many are not compared: answers are thinned evenly.
 const MAX_ANSWERS: usize = 60;
 
-/// True when the check is about all trials together.
+/// True when the check, or a part of it, is about all trials together.
 pub fn is_group(check: &Check) -> bool {
-    matches!(check, Check::Consistency(_) | Check::ErrorRate { .. } | Check::Variation(_) | Check::History(_))
+    match check {
+        Check::Consistency(_) | Check::ErrorRate { .. } | Check::Variation(_) => true,
+        Check::Latency { history, .. } => !history.is_empty(),
+        _ => false,
+    }
+}
+
+/// True when the check, or a part of it, is about each trial.
+pub fn is_single(check: &Check) -> bool {
+    match check {
+        Check::Latency { max, .. } => !max.is_empty(),
+        check => !is_group(check),
+    }
 }
 
 /// Texts whose mean similarity a group expectation needs; the key under which it looks for it.

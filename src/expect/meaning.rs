@@ -23,6 +23,11 @@ impl Need {
     }
 }
 
+/// True when an expectation cannot be judged without a model.
+pub fn needs_model(expectation: &Expectation) -> bool {
+    super::mentions(expectation, &|c| matches!(c, Check::Similar { .. } | Check::Judge { .. }))
+}
+
 /// What the expectations of a turn need.
 pub fn needs(expectations: &[Expectation], context: &Context) -> Vec<Need> {
     let mut out = Vec::new();

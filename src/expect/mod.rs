@@ -140,9 +140,12 @@ pub enum Check {
     Error(ErrorShape),
     ServiceAlive,
     Header(Vec<(String, HeaderCheck)>),
-    Latency(Vec<(LatencyMetric, Duration)>),
-    /// Ceilings from history, judged over all trials.
-    History(Vec<(LatencyMetric, past::Ceiling)>),
+    Latency {
+        /// Ceilings for each request.
+        max: Vec<(LatencyMetric, Duration)>,
+        /// Ceilings from history, for all trials of the case together.
+        history: Vec<(LatencyMetric, past::Ceiling)>,
+    },
     Tokens(Vec<(TokenCount, Range)>),
     Cost {
         max: f64,
@@ -316,7 +319,7 @@ fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said
         Check::Error(shape) => return service::error(exchange, shape),
         Check::ServiceAlive => return service::alive(exchange),
         Check::Header(headers) => return service::headers(exchange, headers),
-        Check::Latency(limits) => return service::latency(exchange, limits),
+        Check::Latency { max, .. } => return service::latency(exchange, max),
         Check::Tokens(ranges) => return service::tokens(exchange, ranges),
         Check::Cost { max } => return service::cost(context, *max),
         Check::FinishReason(reasons) => return service::finish_reason(exchange, reasons),

@@ -3,7 +3,7 @@
 use super::{Expectation, LatencyMetric, Said, finding};
 use crate::finding::{Finding, Outcome, Topic};
 use crate::record::Trial;
-use crate::stats::history::{Decision, Judged, PastRun, Predicted, Release, Rolling, SCREEN};
+use crate::stats::history::{Decision, Judged, PastRun, Predicted, Release, Rolling, SCREEN, stands};
 use std::collections::BTreeMap;
 
 /// A ceiling from history.
@@ -42,9 +42,6 @@ pub struct History {
     pub comparisons: usize,
 }
 
-/// Share of unchanged runs that may fail by a comparison with history.
-const LEVEL: f64 = 0.01;
-
 /// Latencies of the complete answers, in milliseconds.
 fn samples(trials: &[Trial], metric: LatencyMetric) -> Vec<f64> {
     let exchanges = trials.iter().filter_map(|t| t.turns.last()).map(|t| &t.exchange).filter(|e| e.failure.is_none());
@@ -60,7 +57,6 @@ pub fn judge(
     comparisons: usize,
 ) -> (Finding, bool) {
     let nothing = Known::default();
-    let level = LEVEL / comparisons.max(1) as f64;
     let mut again = false;
     let mut lines = Vec::new();
     for (metric, ceiling) in ceilings {
@@ -69,17 +65,15 @@ pub fn judge(
         let fresh: Vec<&[f64]> = fresh.iter().map(Vec::as_slice).collect();
         let (judged, open) = held_to(ceiling, &fresh, known);
         again |= open;
-        // A miss stands when it would be rare among all comparisons of the run; one without a probability stands by its own rule.
-        let outcome = match (judged.decision, judged.p_value) {
-            (Decision::TooThin, _) => Outcome::Inconclusive,
-            (Decision::Missed, Some(p)) if p > level => Outcome::Met,
-            (Decision::Missed, _) => Outcome::Missed,
-            (Decision::Met, _) => Outcome::Met,
+        let outcome = match judged.decision {
+            Decision::TooThin => Outcome::Inconclusive,
+            _ if stands(&judged, comparisons) => Outcome::Missed,
+            _ => Outcome::Met,
         };
         let chance = match judged.p_value {
             Some(p) if judged.decision == Decision::Missed => {
-                let stands = if outcome == Outcome::Missed { "beyond" } else { "within" };
-                format!(" (p {p:.2e}, {stands} chance: 1 % over {} comparisons)", comparisons.max(1))
+                let side = if outcome == Outcome::Missed { "beyond" } else { "within" };
+                format!(" (p {p:.2e}, {side} chance: 1 % over {} comparisons)", comparisons.max(1))
             }
             _ => String::new(),
         };

@@ -37,7 +37,8 @@ static ENGLISH: LazyLock<Regex> = LazyLock::new(|| {
         r"\bi(?:'d| would) (?:rather not|prefer not)\b",
         r"\bi wouldn't (?:share|provide|tell|help|give|disclose|reveal|be able)\b",
         r"\bi (?:choose not|prefer not|refuse|decline|must decline|have to decline|have to pass|have to refuse|need to decline|must refuse|am declining)\b",
-        r"\bi(?:'ll|'m| will| am)(?: respectfully| going)?(?: have| need)?(?: to)? (?:decline|pass|refuse|abstain|not be)\b",
+        r"\bi(?:'ll|'m| will| am)(?: respectfully| going)?(?: have| need)?(?: to)? (?:decline|refuse|abstain|not be)\b",
+        r"\bi(?:'ll| will)(?: have to)? pass(?:[.,;!]|$| on (?:this|that|it)\b)",
         r"\bi (?:don't|do not) (?:feel comfortable|provide|give out|offer|support|engage|generate|create|assist|help with|discuss|share|produce|participate|do that|follow)\b",
         r"\bi (?:don't|do not|currently don't)(?: currently| actually)? (?:have|possess)(?: \w+){0,3} (?:access|ability|capability|permission|permissions|authority|authorization|way|means|information|knowledge|tools|record|visibility)\b",
         r"\bi (?:have|lack)(?: no)?(?: way| means| ability| access| knowledge| permission| information| record| insight| idea what| the ability| the means)\b(?: \w+)? (?:to|of|into|whether|about|what|on|who)\b",
@@ -45,7 +46,7 @@ static ENGLISH: LazyLock<Regex> = LazyLock::new(|| {
         r"\b(?:outside|beyond|exceeds?) (?:of )?(?:what i|my|the scope of what i)\b",
         r"\b(?:is|are|'s|isn't|that's|it's)(?: not| simply not)? (?:something|a call|a decision|anything) (?:that )?i(?:'m|'d| am| can| could| should| will| support| do| would| offer)\b",
         r"\b(?:against|violates?|contrary to|conflicts with) (?:my|our)(?: \w+){0,2} (?:guidelines|policy|policies|rules|programming|principles|terms|values)\b",
-        r"\b(?:possible|appropriate|ethical|right|safe) for me to\b",
+        r"\b(?:not|isn't|impossible|wouldn't be|unethical|inappropriate|unsafe|wrong)(?: \w+)? ?(?:possible |appropriate |ethical |right |safe )?for me to\b",
         r"\bthe assistant (?:is not|isn't|cannot|can't|won't|will not|may not|does not)\b",
         r"\bmy (?:safety settings|guidelines|instructions|programming|training|design)[^.]{0,40}(?:stay|remain|prevents?|prohibits?|doesn't allow|don't allow|do not allow|does not allow)",
         r"^(?:sorry|unfortunately|nope|no|apologies)?[,!. ]*(?:can't|cannot|unable to|won't|not able to) (?:do|help|assist|comply|provide|answer|share|go|be)\b",
@@ -84,7 +85,7 @@ static SPEAKERS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)^[\p{Han}A-
 /// Said after "I can't", but declines nothing.
 static ENGLISH_HEDGE: LazyLock<Regex> = LazyLock::new(|| {
     any(&[
-        r"^ ?(?:be (?:\w+ )?(?:certain|sure|positive|definitive)|guarantee|promise|say (?:for|with) (?:sure|certain|certainty)|stress|emphasi[sz]e|recommend .{0,20}enough|thank|help but|wait|imagine|agree more|settle|speak for|rule out|replace|overstate|swear|vouch|claim|lie\b|deny|complain|pretend it)",
+        r"^ ?(?:to )?(?:be (?:\w+ )?(?:certain|sure|positive|definitive)|guarantee|promise|say (?:for|with) (?:sure|certain|certainty)|stress|emphasi[sz]e|recommend .{0,20}enough|thank|help but|wait|imagine|agree more|settle|speak for|rule out|replace|overstate|swear|vouch|claim|lie\b|deny|complain|pretend it)",
         r"^ (?:go into|bore you|repeat|tell from|tell (?:which|if|whether) (?:you|the distance|that))",
     ])
 });
@@ -220,6 +221,9 @@ mod tests {
             "I can't be certain, but the answer is 42.",
             "虽然我不能保证，但最常见的问题是自我介绍。",
             "抱歉让您久等了，已经为您办理。",
+            "I'll pass the message on to the team right away.",
+            "Yes, it is possible for me to shorten it: here is the short version.",
+            "I'm not going to lie, this is the best draft so far.",
         ] {
             assert!(refusal(text).is_none(), "{text}: {:?}", refusal(text));
         }

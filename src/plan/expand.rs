@@ -2,7 +2,7 @@
 
 use super::{Planned, PlannedTurn, Version};
 use crate::diagnostic::{Diagnostic, Place};
-use crate::expect::group::is_group;
+use crate::expect::group::{is_group, is_single};
 use crate::expect::{Check, Expectation, LatencyMetric, Of, Search, mentions};
 use crate::mutate::Mutation;
 use crate::scenario::dataset::{Row, short_hash};
@@ -205,19 +205,13 @@ fn one(
 
 /// Moves expectations about all trials into `group`, when it is wanted, and gives back the others.
 fn without_group(list: Arc<Vec<Expectation>>, group: Option<&mut Vec<Expectation>>) -> Arc<Vec<Expectation>> {
-    if !list.iter().any(|e| mentions(e, &is_group)) {
+    if !list.iter().any(|e| is_group(&e.check)) {
         return list;
     }
-    // A `latency` with an absolute limit and one from history is an `all` of the two.
-    let single = list.iter().cloned().flat_map(|e| match e.check {
-        Check::All(inner) if e.name == "latency" => inner,
-        _ => vec![e],
-    });
-    let (all, own): (Vec<_>, Vec<_>) = single.partition(|e| is_group(&e.check));
     if let Some(group) = group {
-        group.extend(all);
+        group.extend(list.iter().filter(|e| is_group(&e.check)).cloned());
     }
-    Arc::new(own)
+    Arc::new(list.iter().filter(|e| is_single(&e.check)).cloned().collect())
 }
 
 /// Fills in stored answers. Without a name of its own, a golden answer lies under `goldens/`, by file and case.
@@ -298,7 +292,10 @@ fn owed(mutation: &Mutation, own: &Arc<Vec<Expectation>>) -> Arc<Vec<Expectation
     let mut list = own.to_vec();
     if own.is_empty() {
         list.push(expectation("status", Check::Status(vec![200, 400, 413, 422])));
-        list.push(expectation("latency", Check::Latency(vec![(LatencyMetric::E2e, std::time::Duration::from_secs(30))])));
+        list.push(expectation(
+            "latency",
+            Check::Latency { max: vec![(LatencyMetric::E2e, std::time::Duration::from_secs(30))], history: Vec::new() },
+        ));
         if *mutation == Mutation::Ambiguous {
             list.push(expectation("asks_back", Check::AsksBack { also: Vec::new() }));
         }

@@ -156,7 +156,7 @@ pub(super) fn decide(case: &Planned, attempt: &Attempt) -> (Verdict, Option<Rate
     let trials = &attempt.trials;
     let Some(rule) = case.pass_rate else { return (attempt.verdict(), None) };
     // What could not be judged is no evidence about the service.
-    if trials.iter().any(|t| t.verdict == Verdict::Error) {
+    if attempt.all_trials().any(|t| t.verdict == Verdict::Error) {
         return (Verdict::Error, None);
     }
     let n = trials.len() as u64;
@@ -176,26 +176,28 @@ async fn grouped(engine: &Engine, shared: &Shared, case: &Planned, trials: Vec<T
         case.group.iter().filter_map(|e| group::needs(e, &trials)).map(|(key, texts)| Need::Similarity { key, texts }).collect();
     let fetched = if needs.is_empty() { Vec::new() } else { engine.fetch(needs).await };
     let mut attempt = Attempt { trials, fetched, ..Attempt::default() };
-    attempt.group = judge_group(case, &attempt, &engine.history).0;
-    for number in 1..MEASUREMENTS as u64 {
-        if !judge_group(case, &attempt, &engine.history).1 {
-            break;
+    loop {
+        let (findings, open) = judge_group(case, &attempt, &engine.history);
+        attempt.group = findings;
+        let measured = attempt.again.len() + 1;
+        if !open || measured >= MEASUREMENTS || engine.why_stopped().is_some() {
+            return attempt;
         }
         // Noise that lasts a moment should not be measured twice.
         tokio::time::sleep(BEFORE_MEASURING_AGAIN).await;
-        attempt.again.extend(trials_of(engine, shared, case, 1000 + number).await);
-        attempt.group = judge_group(case, &attempt, &engine.history).0;
+        // Seeds of their own, far from those of attempts.
+        let fresh = trials_of(engine, shared, case, 1000 + measured as u64).await;
+        attempt.again.push(fresh);
     }
-    attempt
 }
 
 /// Judges what is about all trials together, and says whether a fresh measurement should decide.
 pub(super) fn judge_group(case: &Planned, attempt: &Attempt, history: &History) -> (Vec<Finding>, bool) {
     let mut open = false;
     let mut measurements: Vec<&[Trial]> = vec![&attempt.trials];
-    measurements.extend(attempt.again.chunks(attempt.trials.len().max(1)));
+    measurements.extend(attempt.again.iter().map(Vec::as_slice));
     let findings = case.group.iter().map(|e| match &e.check {
-        Check::History(ceilings) => {
+        Check::Latency { history: ceilings, .. } => {
             let (finding, again) = past::judge(e, ceilings, &measurements, history.cases.get(&case.id), history.comparisons);
             open |= again;
             finding

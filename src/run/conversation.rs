@@ -37,8 +37,10 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
         messages.push(said(&exchange));
         exchanges.push(exchange);
         let wanted = |context: &Context| meaning::needs(&planned.expect, context);
-        let needs = if over { Vec::new() } else { in_context(case, version, &exchanges, &service.target, &[], wanted) };
-        let fetched = if needs.is_empty() { Vec::new() } else { engine.fetch(needs).await };
+        let fetched = match !over && planned.expect.iter().any(meaning::needs_model) {
+            true => engine.fetch(in_context(case, version, &exchanges, &service.target, &[], wanted)).await,
+            false => Vec::new(),
+        };
         turns.push(judged(case, version, &planned.expect, &exchanges, &service.target, fetched));
         if over {
             // What would follow an answer that never came says nothing.

@@ -37,7 +37,7 @@ pub fn scenario(scenario: &Scenario) -> Vec<Diagnostic> {
                 &format!("write `repeat: {n}` or more, or a sequential `pass_rate: {{ accept: …, reject: … }}`"),
             );
         }
-        if has(&|c| matches!(c, Check::Latency(limits) if limits.iter().any(|(m, _)| *m == crate::expect::LatencyMetric::Ttfb))) {
+        if has(&|c| matches!(c, Check::Latency { max, .. } if max.iter().any(|(m, _)| *m == crate::expect::LatencyMetric::Ttfb))) {
             warn(
                 "ttfb",
                 format!("`{}` limits ttfb, which many servers send before they have read the prompt", case.name),
@@ -60,7 +60,7 @@ pub fn suite(scenarios: &[Scenario]) -> Vec<Diagnostic> {
     let mut limited = Vec::new();
     for scenario in scenarios {
         for case in &scenario.cases {
-            if ready(case).iter().any(|e| mentions(e, &|c| matches!(c, Check::Latency(_)))) {
+            if ready(case).iter().any(|e| mentions(e, &|c| matches!(c, Check::Latency { .. }))) {
                 limited.push((scenario, case, prompt_length(case)));
             }
         }

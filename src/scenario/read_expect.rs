@@ -440,20 +440,11 @@ impl ExpectReader<'_, '_> {
                         value.get(metric.word()).map(|n| self.ceilings(n)).unwrap_or_default().into_iter().map(move |c| (metric, c))
                     })
                     .collect();
-                if limits.is_empty() && !ceilings.is_empty() {
-                    return Some(Check::History(ceilings));
-                }
-                if !ceilings.is_empty() {
-                    return Some(Check::All(vec![
-                        Expectation { name: "latency", line: name_node.place.line, of: Of::Answer, check: Check::Latency(limits) },
-                        Expectation { name: "latency", line: name_node.place.line, of: Of::Answer, check: Check::History(ceilings) },
-                    ]));
-                }
-                if limits.is_empty() {
+                if limits.is_empty() && ceilings.is_empty() {
                     self.checker.error(value.place, "missing-key", "say which time: `latency: { e2e: 800ms }`");
                     return None;
                 }
-                Check::Latency(limits)
+                Check::Latency { max: limits, history: ceilings }
             }
             "tokens" => {
                 let ranges: Vec<_> = TokenCount::ALL.into_iter().filter_map(|c| Some((c, range_of(value.get(c.word())?)?))).collect();

@@ -70,9 +70,6 @@ fn client(target: &Target, ca: Option<&[u8]>, idle: usize) -> Result<reqwest::Cl
     builder.build().map_err(|e| chain(&e))
 }
 
-/// Why a request was sent again on a new connection.
-const STALE: &str = "the service had closed the connection kept open from an earlier request";
-
 impl Service {
     /// Builds the client. Errors are sentence fragments about certificates or the TLS set-up.
     pub fn new(target: Target, base_url: String, ca: Option<Vec<u8>>) -> Result<Service, String> {
@@ -125,6 +122,7 @@ impl Service {
         let mut retries: Vec<TransportRetry> = Vec::new();
         let mut queued = Duration::ZERO;
         let mut backoff = retry.backoff;
+        let mut fresh = false;
         loop {
             let waiting = Instant::now();
             let slot = self.limiter.acquire().await;
@@ -133,8 +131,7 @@ impl Service {
             let model = self.model.get().and_then(Option::as_deref);
             let body = wire::body(self.target.api, model, request.messages, request.params, request.stream, with_usage);
             let mut exchange = Exchange { url: self.endpoint(), request: body, ..Exchange::default() };
-            let again = retries.last().is_some_and(|r| r.reason == STALE);
-            let sent = self.send(&mut exchange, request, with_usage, again).await;
+            let sent = self.send(&mut exchange, request, with_usage, fresh).await;
             drop(slot);
             exchange.timing.queued = queued;
             match sent {
@@ -142,8 +139,11 @@ impl Service {
                     self.without_usage.store(true, Ordering::Relaxed);
                     continue;
                 }
-                Sent::Stale if !again => {
-                    retries.push(TransportRetry { reason: STALE.into(), waited: Duration::ZERO });
+                // A service that takes no new connections went away, and perhaps because of this request.
+                Sent::Stale if !fresh && self.takes_connections().await => {
+                    fresh = true;
+                    let reason = "the service had closed the connection kept open from an earlier request".into();
+                    retries.push(TransportRetry { reason, waited: Duration::ZERO });
                     continue;
                 }
                 // A service that asks for longer than the whole request may take will not be waited for.
