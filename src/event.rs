@@ -11,6 +11,8 @@ pub enum Event {
     RunStarted(RunHeader),
     /// A case was taken up. Without a matching end, the run was cut off here.
     CaseStarted { id: String },
+    /// A service does not answer yet, and why; cases wait for it.
+    Waiting { target: String, why: String },
     /// A case has its verdict.
     CaseFinished(Box<CaseRecord>),
     /// The run came to its end.
@@ -31,6 +33,7 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
             }
             Event::RunStarted(_) => {}
             Event::CaseStarted { id } => started.push(id),
+            Event::Waiting { .. } => {}
             Event::CaseFinished(case) => match position.get(&case.id) {
                 Some(&at) => record.cases[at] = *case,
                 None => {

@@ -3,8 +3,9 @@
 //! Every time is measured on one monotonic clock, stamped when bytes leave the socket read, before parsing.
 
 use crate::units::ms;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::time::Duration;
 
 /// What was sent and what was received. `failure` is absent exactly when a complete, well-formed answer arrived.
@@ -12,7 +13,7 @@ use std::time::Duration;
 pub struct Exchange {
     /// The address without credentials, and the body as sent.
     pub url: String,
-    pub request: Value,
+    pub request: Body,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Response headers, lower-case names, in the order received.
@@ -41,6 +42,26 @@ pub struct Exchange {
     /// Whether the service answered a probe right after this exchange; absent when nobody asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alive_afterwards: Option<bool>,
+}
+
+/// A JSON text as it was sent; in records it stands as JSON. Empty when nothing was sent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Body(pub String);
+
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<&RawValue>(&self.0) {
+            Ok(raw) => raw.serialize(serializer),
+            Err(_) => serializer.serialize_none(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Body, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(Body(if value.is_null() { String::new() } else { value.to_string() }))
+    }
 }
 
 /// A tool call; `arguments` is the text the model wrote, which may not be valid JSON.

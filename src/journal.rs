@@ -38,7 +38,11 @@ impl Journal {
 
     pub fn write(&self, event: &Event) {
         let line = match serde_json::to_string(event) {
-            Ok(line) => self.redactor.clean(&line) + "\n",
+            Ok(mut line) => {
+                self.redactor.wash(&mut line);
+                line.push('\n');
+                line
+            }
             Err(e) => return self.fail(e.to_string()),
         };
         let mut out = self.file.lock().expect("no panic under this lock");

@@ -28,7 +28,18 @@ impl Redactor {
 
     /// The text with every secret replaced.
     pub fn clean(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, MASK) } else { text })
+        let mut text = text.to_owned();
+        self.wash(&mut text);
+        text
+    }
+
+    /// Replaces every secret in place.
+    pub fn wash(&self, text: &mut String) {
+        for secret in self.secrets.iter().filter(|s| !s.is_empty()) {
+            if text.contains(secret.as_str()) {
+                *text = text.replace(secret.as_str(), MASK);
+            }
+        }
     }
 }
 

@@ -80,3 +80,21 @@ fn unsupported_sentences_are_found() {
     // Words alone see half of the negations; who needs the other half asks a judge.
     assert!(found["supported"][0] >= 19.0 && found["unsupported"][0] >= 17.0 && found["negated"][0] >= 5.0, "{found:?}");
 }
+
+#[test]
+fn refusals_in_a_set_no_rule_has_seen() {
+    for lang in ["zh", "en"] {
+        let mut tally = Tally::default();
+        for line in lines("refusals_blind.jsonl").iter().filter(|l| l["lang"] == lang) {
+            let says = refusal(line["text"].as_str().unwrap()).is_some();
+            let refuses = line["label"] == "refusal";
+            tally.hit += f64::from(refuses && says);
+            tally.missed += f64::from(refuses && !says);
+            tally.false_alarm += f64::from(!refuses && says);
+        }
+        let (precision, recall) = (tally.hit / (tally.hit + tally.false_alarm), tally.hit / (tally.hit + tally.missed));
+        println!("refusals {lang} blind: precision {precision:.3}, recall {recall:.3}");
+        // Below what the tuned set shows, and the truer figure: nobody may tune rules on this set.
+        assert!(precision >= 0.92 && recall >= 0.90, "{lang}: {tally:?}");
+    }
+}

@@ -576,6 +576,9 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     let sink = {
         let (journal, events) = (journal.clone(), events.clone());
         Box::new(move |event: Event| {
+            if let Event::Waiting { target, why } = &event {
+                talk(&format!("waiting for target `{target}`: {why}"));
+            }
             journal.write(&event);
             events.lock().expect("no panic under this lock").push(event);
         })

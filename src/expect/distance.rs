@@ -1,8 +1,8 @@
 //! How far an answer is from reference texts, by shared words, word sequences and edits. Of several references the best counts.
 
 use super::Said;
+use super::text::nfc;
 use std::collections::HashMap;
-use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Which ROUGE: n-grams of one or two words (Lin 2004), or the longest common subsequence.
@@ -45,7 +45,7 @@ const MAX_CELLS: usize = 100_000_000;
 
 /// Words in lower case; a Han character is a word of its own.
 pub fn words(text: &str) -> Vec<String> {
-    let text: String = super::chinese::half_width(text).nfc().collect::<String>().to_lowercase();
+    let text: String = nfc(&super::chinese::half_width(text)).to_lowercase();
     text.unicode_words().map(str::to_owned).collect()
 }
 
@@ -117,7 +117,7 @@ pub fn bleu(candidate: &[String], references: &[Vec<String>]) -> f64 {
 
 /// Edits between two texts in grapheme clusters after NFC, and the longer length; `None` when they are too long.
 fn edits(a: &str, b: &str) -> Option<(usize, usize)> {
-    let (a, b) = (a.trim().nfc().collect::<String>(), b.trim().nfc().collect::<String>());
+    let (a, b) = (nfc(a.trim()), nfc(b.trim()));
     let (a, b): (Vec<&str>, Vec<&str>) = (a.graphemes(true).collect(), b.graphemes(true).collect());
     if a.len().saturating_mul(b.len()) > MAX_CELLS {
         return None;
@@ -180,7 +180,7 @@ fn short(text: &str) -> String {
 
 /// Compares with a stored answer; without one there is nothing to say yet.
 pub(super) fn judge_golden(text: &str, file: &str, stored: Option<&str>) -> Said {
-    let plain = |t: &str| t.trim().replace("\r\n", "\n").nfc().collect::<String>();
+    let plain = |t: &str| nfc(&t.trim().replace("\r\n", "\n")).into_owned();
     match stored {
         None => {
             Said::unsure(crate::finding::Topic::Content, format!("there is no golden answer yet; `run --accept` stores this one as {file}"))

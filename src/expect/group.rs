@@ -8,7 +8,6 @@ use crate::record::{Fetched, Trial};
 use crate::units::fingerprint;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use unicode_normalization::UnicodeNormalization;
 
 /// What `consistency` asks of the answers of all trials.
 #[derive(Debug, Clone, Default)]
@@ -138,7 +137,7 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, fetched: &[Fetched]) 
     if let Some(min) = wanted.exact {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for answer in &answers {
-            *counts.entry(answer.nfc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")).or_default() += 1;
+            *counts.entry(text::nfc(answer).split_whitespace().collect::<Vec<_>>().join(" ")).or_default() += 1;
         }
         let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));

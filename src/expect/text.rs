@@ -4,7 +4,8 @@ use super::{Pattern, Said};
 use crate::expect::chinese::half_width;
 use crate::units::Range;
 use similar::{ChangeTag, TextDiff};
-use unicode_normalization::UnicodeNormalization;
+use std::borrow::Cow;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// What `contains` looks for.
 #[derive(Debug, Clone, Default)]
@@ -15,10 +16,15 @@ pub struct Search {
     pub case_sensitive: bool,
 }
 
+/// The composed form; most text is in it already.
+pub(super) fn nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
+}
+
 /// NFC, and lower case when case does not matter.
-fn fold(text: &str, case_sensitive: bool) -> String {
-    let text: String = text.nfc().collect();
-    if case_sensitive { text } else { text.to_lowercase() }
+fn fold(text: &str, case_sensitive: bool) -> Cow<'_, str> {
+    let text = nfc(text);
+    if case_sensitive { text } else { Cow::Owned(text.to_lowercase()) }
 }
 
 fn quoted(texts: &[String]) -> String {
@@ -67,7 +73,7 @@ pub(crate) fn diff(expected: &str, actual: &str) -> String {
 
 pub(super) fn contains(text: &str, search: &Search) -> Said {
     let have = fold(text, search.case_sensitive);
-    let found = |wanted: &String| have.matches(&fold(wanted, search.case_sensitive)).count();
+    let found = |wanted: &String| have.matches(&*fold(wanted, search.case_sensitive)).count();
     let missing: Vec<String> = search.all.iter().filter(|t| found(t) == 0).cloned().collect();
     if !missing.is_empty() {
         return Said::content(false, format!("answer does not contain {}", quoted(&missing)));
@@ -89,7 +95,7 @@ pub(super) fn contains(text: &str, search: &Search) -> Said {
 /// The text around the first hit.
 fn around(text: &str, names: &[String], case_sensitive: bool) -> String {
     let have = fold(text, case_sensitive);
-    let at = names.iter().filter_map(|n| have.find(&fold(n, case_sensitive))).min().unwrap_or(0);
+    let at = names.iter().filter_map(|n| have.find(&*fold(n, case_sensitive))).min().unwrap_or(0);
     let before = have[..at].chars().count();
     let piece: String = have.chars().skip(before.saturating_sub(30)).take(90).collect();
     format!("found in: \"{}\"", crate::redact::excerpt(&piece, 90))
@@ -130,7 +136,7 @@ pub(super) fn matches(text: &str, pattern: &Pattern, count: Option<Range>) -> Sa
 
 pub(super) fn affix(text: &str, any: &[String], case_sensitive: bool, start: bool) -> Said {
     let have = fold(text.trim(), case_sensitive);
-    let met = any.iter().map(|t| fold(t.trim(), case_sensitive)).any(|t| if start { have.starts_with(&t) } else { have.ends_with(&t) });
+    let met = any.iter().map(|t| fold(t.trim(), case_sensitive)).any(|t| if start { have.starts_with(&*t) } else { have.ends_with(&*t) });
     let verb = if start { "start" } else { "end" };
     Said::content(met, format!("answer {} with {}", if met { format!("{verb}s") } else { format!("does not {verb}") }, quoted(any)))
 }

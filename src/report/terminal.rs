@@ -143,7 +143,7 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
     }
     out.push_str(&totals(record, style));
     if retried > 0 {
-        out.push_str(&format!("{} sent again, the model not having been reached\n", plural(retried, "request")));
+        out.push_str(&format!("{} sent again before any answer had begun\n", plural(retried, "request")));
     }
     out
 }

@@ -47,7 +47,7 @@ pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
                 record.verdict = Verdict::Error;
                 record.why = format!("there is no target `{}`", case.target);
             }
-            Some(shared) => match ready(shared).await {
+            Some(shared) => match ready(engine, shared).await {
                 Ok(()) => attempts(engine, shared, case, &mut record).await,
                 Err(why) => {
                     record.verdict = Verdict::Error;
@@ -63,10 +63,11 @@ pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
     judged
 }
 
-async fn ready(shared: &Shared) -> Result<(), String> {
+async fn ready(engine: &Engine, shared: &Shared) -> Result<(), String> {
     let ready = shared.ready.get_or_init(|| async {
         let service = &shared.service;
-        match crate::target::wait_until_ready(service).await {
+        let tell = |why| engine.emit(Event::Waiting { target: service.target.name.clone(), why });
+        match crate::target::wait_until_ready(service, tell).await {
             Ok(_) => Ok(()),
             Err(why) => Err(format!("the service is not ready: {why}; the address comes from {}", service.target.origin)),
         }

@@ -3,6 +3,7 @@
 use super::{Engine, Shared};
 use crate::exchange::{Exchange, Failure, FailureKind};
 use crate::expect::{Check, Context, judge_all, meaning, mentions};
+use crate::finding::Finding;
 use crate::options::Target;
 use crate::plan::{Planned, Version};
 use crate::record::{Fetched, Trial, Turn};
@@ -15,7 +16,7 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
     let service = &shared.service;
     let mut messages: Vec<Value> = Vec::new();
     let mut exchanges: Vec<Exchange> = Vec::new();
-    let mut turns = Vec::new();
+    let mut judged = Vec::new();
     for planned in &version.turns {
         messages.extend(planned.messages.iter().cloned());
         let mut params = planned.params.clone();
@@ -41,13 +42,13 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
             true => engine.fetch(in_context(case, version, &exchanges, &service.target, &[], wanted)).await,
             false => Vec::new(),
         };
-        turns.push(judged(case, version, &planned.expect, &exchanges, &service.target, fetched));
+        judged.push((findings(case, version, &planned.expect, &exchanges, &service.target, &fetched), fetched));
         if over {
             // What would follow an answer that never came says nothing.
             break;
         }
     }
-    trial(version, seed, turns)
+    trial(version, seed, exchanges, judged)
 }
 
 /// Looks at exchanges in their context.
@@ -72,23 +73,25 @@ fn in_context<T>(
 }
 
 /// Judges the last of the exchanges.
-pub(super) fn judged(
+pub(super) fn findings(
     case: &Planned,
     version: &Version,
     expect: &[crate::expect::Expectation],
     exchanges: &[Exchange],
     target: &Target,
-    fetched: Vec<Fetched>,
-) -> Turn {
+    fetched: &[Fetched],
+) -> Vec<Finding> {
     let counted = case.counts_failures() && exchanges.last().is_some_and(|e| e.failure.is_some());
-    let findings = match counted {
+    match counted {
         true => Vec::new(),
-        false => in_context(case, version, exchanges, target, &fetched, |context| judge_all(expect, context, case.allow_empty)),
-    };
-    Turn { exchange: exchanges.last().cloned().unwrap_or_default(), findings, fetched }
+        false => in_context(case, version, exchanges, target, fetched, |context| judge_all(expect, context, case.allow_empty)),
+    }
 }
 
-pub(super) fn trial(version: &Version, seed: Option<u64>, turns: Vec<Turn>) -> Trial {
+/// Puts exchanges and what was found in them together, turn by turn.
+pub(super) fn trial(version: &Version, seed: Option<u64>, exchanges: Vec<Exchange>, judged: Vec<(Vec<Finding>, Vec<Fetched>)>) -> Trial {
+    let turns: Vec<Turn> =
+        exchanges.into_iter().zip(judged).map(|(exchange, (findings, fetched))| Turn { exchange, findings, fetched }).collect();
     let verdict = crate::verdict::of_trial(turns.iter().map(|t| &t.exchange), turns.iter().flat_map(|t| &t.findings));
     Trial { seed, variant: version.label.clone(), verdict, turns }
 }
@@ -124,7 +127,7 @@ fn clean(redactor: &Redactor, exchange: &mut Exchange) {
         .chain(tokens)
         .chain(message)
     {
-        *text = redactor.clean(text);
+        redactor.wash(text);
     }
 }
 

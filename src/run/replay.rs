@@ -1,7 +1,7 @@
 //! Judges recorded answers with today's expectations. Sends nothing: an answer that is not there is an error, never a request.
 
 use super::case::{blank, decide, judge_group, settle};
-use super::conversation::{judged, not_sent, trial};
+use super::conversation::{findings, not_sent, trial};
 use crate::exchange::Exchange;
 use crate::expect::past::History;
 use crate::options::Target;
@@ -34,7 +34,7 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
             .iter()
             .map(|old| {
                 let mut exchanges: Vec<Exchange> = Vec::new();
-                let mut turns = Vec::new();
+                let mut judged = Vec::new();
                 let version = case.versions.iter().find(|v| v.label == old.variant).unwrap_or(&case.versions[0]);
                 for (i, planned) in version.turns.iter().enumerate() {
                     let exchange = match old.turns.get(i) {
@@ -44,9 +44,9 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
                     };
                     exchanges.push(exchange);
                     let fetched = old.turns.get(i).map(|t| t.fetched.clone()).unwrap_or_default();
-                    turns.push(judged(case, version, &planned.expect, &exchanges, target, fetched));
+                    judged.push((findings(case, version, &planned.expect, &exchanges, target, &fetched), fetched));
                 }
-                trial(version, old.seed, turns)
+                trial(version, old.seed, exchanges, judged)
             })
             .collect();
         let mut judged = Attempt { trials, again: attempt.again.clone(), fetched: attempt.fetched.clone(), ..Attempt::default() };

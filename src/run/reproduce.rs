@@ -13,10 +13,10 @@ pub(super) fn curl(case: &Planned, record: &CaseRecord, has_key: bool) -> String
     let Some(turn) = turns.clone().find(|t| t.findings.iter().any(|f| f.outcome != Outcome::Met)).or_else(|| turns.clone().next()) else {
         return String::new();
     };
-    if turn.exchange.request.is_null() {
+    if turn.exchange.request.0.is_empty() {
         return String::new();
     }
-    let body = turn.exchange.request.to_string();
+    let body = &turn.exchange.request.0;
     if body.len() > MAX_BODY {
         return format!("# the request of `{}` has {} bytes; it stands in the record of the run", case.name, body.len());
     }

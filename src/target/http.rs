@@ -142,7 +142,7 @@ impl Service {
                 // A service that takes no new connections went away, and perhaps because of this request.
                 Sent::Stale if !fresh && self.takes_connections().await => {
                     fresh = true;
-                    let reason = "the service had closed the connection kept open from an earlier request".into();
+                    let reason = "a connection kept open from an earlier request broke before a response came".into();
                     retries.push(TransportRetry { reason, waited: Duration::ZERO });
                     continue;
                 }
@@ -171,7 +171,7 @@ impl Service {
     }
 
     async fn send(&self, exchange: &mut Exchange, request: &Request<'_>, with_usage: bool, fresh: bool) -> Sent {
-        let body = exchange.request.to_string();
+        let body = exchange.request.0.clone();
         let client = if fresh { &self.fresh } else { &self.client };
         let http = self.with_headers(client.post(&exchange.url)).header("content-type", "application/json").body(body);
         let timeouts = &self.target.timeouts;

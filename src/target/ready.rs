@@ -4,9 +4,15 @@ use super::Service;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Polls the ready path. `Ok` tells how long it took; the error is one sentence fragment and ends the target's cases.
-pub async fn wait_until_ready(service: &Service) -> Result<Duration, String> {
+/// How often somebody who waits is told what for.
+const TELL_EVERY: Duration = Duration::from_secs(15);
+
+/// Polls the ready path and tells `tell` what it waits for. `Ok` says how long it took; the error is one sentence fragment and ends
+/// the target's cases.
+pub async fn wait_until_ready(service: &Service, tell: impl Fn(String)) -> Result<Duration, String> {
     let start = Instant::now();
+    // The first time soon, so that a mistyped address is seen at once.
+    let mut next_told = Duration::from_secs(2);
     let ready = &service.target.ready;
     let url = ready_url(&service.base_url, &ready.path);
     let mut last;
@@ -25,6 +31,10 @@ pub async fn wait_until_ready(service: &Service) -> Result<Duration, String> {
         }
         if start.elapsed() + ready.every > ready.timeout {
             return Err(format!("{last} (asked for {})", crate::units::show(start.elapsed())));
+        }
+        if start.elapsed() >= next_told {
+            next_told = start.elapsed() + TELL_EVERY;
+            tell(format!("{last}; asked for {}, up to {}", crate::units::show(start.elapsed()), crate::units::show(ready.timeout)));
         }
         tokio::time::sleep(ready.every).await;
     }

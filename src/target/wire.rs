@@ -1,32 +1,58 @@
 //! OpenAI's wire format: the body of a request, and the answer folded from a body or from timed events.
 
-use crate::exchange::{Exchange, Failure, FailureKind, TokenLogprob, ToolCall, Usage};
+use crate::exchange::{Body, Exchange, Failure, FailureKind, TokenLogprob, ToolCall, Usage};
 use crate::options::Api;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
 /// The body of a request.
-pub fn body(api: Api, model: Option<&str>, messages: &[Value], params: &Map<String, Value>, stream: bool, usage: bool) -> Value {
-    let mut body = Map::new();
-    if let Some(model) = model {
-        body.insert("model".into(), json!(model));
-    }
-    match api {
-        Api::Chat => body.insert("messages".into(), json!(messages)),
-        // There are no roles here: the texts follow one another.
-        Api::Completions => {
-            let texts: Vec<String> = messages.iter().map(|m| crate::plan::text_of(&m["content"])).collect();
-            body.insert("prompt".into(), json!(texts.join("\n")))
+pub fn body(api: Api, model: Option<&str>, messages: &[Value], params: &Map<String, Value>, stream: bool, usage: bool) -> Body {
+    let sent = Sent { api, model, messages, params, stream, usage };
+    Body(serde_json::to_string(&sent).expect("plain JSON"))
+}
+
+/// The fields of a body, in the order in which they are sent.
+struct Sent<'a> {
+    api: Api,
+    model: Option<&'a str>,
+    messages: &'a [Value],
+    params: &'a Map<String, Value>,
+    stream: bool,
+    usage: bool,
+}
+
+impl Serialize for Sent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        // A parameter of the same name takes the field's place.
+        let free = |name: &str| !self.params.contains_key(name);
+        if let Some(model) = self.model.filter(|_| free("model")) {
+            map.serialize_entry("model", model)?;
         }
-    };
-    body.extend(params.clone());
-    if stream {
-        body.insert("stream".into(), json!(true));
-        if usage {
-            body.insert("stream_options".into(), json!({"include_usage": true}));
+        match self.api {
+            Api::Chat if free("messages") => map.serialize_entry("messages", self.messages)?,
+            // There are no roles here: the texts follow one another.
+            Api::Completions if free("prompt") => {
+                let texts: Vec<String> = self.messages.iter().map(|m| crate::plan::text_of(&m["content"])).collect();
+                map.serialize_entry("prompt", &texts.join("\n"))?;
+            }
+            _ => {}
         }
+        // How it streams is ours to say.
+        let ours = |name: &str| self.stream && (name == "stream" || name == "stream_options" && self.usage);
+        for (name, value) in self.params.iter().filter(|(name, _)| !ours(name)) {
+            map.serialize_entry(name, value)?;
+        }
+        if self.stream {
+            map.serialize_entry("stream", &true)?;
+            if self.usage {
+                map.serialize_entry("stream_options", &json!({"include_usage": true}))?;
+            }
+        }
+        map.end()
     }
-    Value::Object(body)
 }
 
 /// An event's data with the moment its last byte left the socket.
