@@ -1,0 +1,204 @@
+//! The end of a run, by itself or by a signal: the summary, the reports, what CI reads, golden answers.
+
+use crate::cli::args::ReportFiles;
+use crate::cli::output::{self, data, talk};
+use crate::cli::project::Project;
+use crate::event::{Event, fold};
+use crate::expect::Check;
+use crate::journal::Journal;
+use crate::options::Options;
+use crate::plan::Planned;
+use crate::record::{RunEnd, RunRecord};
+use crate::redact::Redactor;
+use crate::report::{self, terminal};
+use crate::run::Engine;
+use crate::verdict::{self, Exit, Policy};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// Stores the answers of cases that expect a golden one, and tells what was stored.
+pub(super) struct Golden {
+    /// Case id and file, for every golden expectation of an answer.
+    pub(super) wanted: Vec<(String, PathBuf)>,
+}
+
+impl Golden {
+    pub(super) fn of(cases: &[Planned], project: &Project) -> Golden {
+        let mut wanted = Vec::new();
+        for case in cases {
+            let scenario = project.root.join(&case.file);
+            let folder = scenario.parent().unwrap_or(&project.root);
+            for expectation in case.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter()) {
+                if let Check::Golden { file, .. } = &expectation.check {
+                    wanted.push((case.id.clone(), folder.join(file)));
+                }
+            }
+        }
+        wanted.dedup();
+        Golden { wanted }
+    }
+
+    pub(super) fn accept(&self, record: &RunRecord) -> Exit {
+        let mut exit = Exit::Pass;
+        for (id, path) in &self.wanted {
+            let answer = record
+                .cases
+                .iter()
+                .find(|c| c.id == *id)
+                .and_then(|c| c.exchanges().last())
+                .filter(|e| e.failure.is_none() && !e.answer.trim().is_empty());
+            let Some(exchange) = answer else {
+                talk(&format!("not stored: {id} has no complete answer"));
+                continue;
+            };
+            match output::write_file(path, &exchange.answer) {
+                Ok(()) => talk(&format!("stored {}; review it with `git diff` before you commit it", path.display())),
+                Err(why) => {
+                    talk(&format!("error: {why}"));
+                    exit = Exit::NotWritten;
+                }
+            }
+        }
+        exit
+    }
+}
+
+/// What the end of a run needs, whether it ends by itself or by a signal.
+pub(super) struct Finish {
+    pub(super) engine: Arc<Engine>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) events: Arc<Mutex<Vec<Event>>>,
+    pub(super) reports: Reports,
+    pub(super) policy: Policy,
+    pub(super) filtered_out: u64,
+    pub(super) redactor: Redactor,
+    pub(super) style: terminal::Style,
+    /// Under an outer test runner the summary would be one per case.
+    pub(super) show_summary: bool,
+    /// Set with `--accept`.
+    pub(super) golden: Option<Golden>,
+    pub(super) done: Mutex<bool>,
+}
+
+/// Files to write.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reports {
+    files: Vec<(report::Format, PathBuf)>,
+}
+
+impl Reports {
+    /// Those of the command line, else of the configuration.
+    pub(crate) fn of(options: Option<&Options>, root: &Path, told: &ReportFiles) -> Reports {
+        let configured = |format: report::Format| options.and_then(|o| o.reports.get(format.word())).map(|p| root.join(p));
+        let file = |format: report::Format| Some((format, told.of(format).cloned().or_else(|| configured(format))?));
+        Reports { files: report::Format::ALL.into_iter().filter_map(file).collect() }
+    }
+
+    /// Writes them; every failure is told, none stops the others.
+    pub(crate) fn write(&self, record: &RunRecord, redactor: &Redactor) -> Exit {
+        let mut exit = Exit::Pass;
+        let link = evidence_link();
+        for (format, path) in &self.files {
+            let written = format.render(record, link.as_deref()).and_then(|text| output::write_file(path, &redactor.clean(&text)));
+            if let Err(why) = written {
+                talk(&format!("error: {why}"));
+                exit = Exit::NotWritten;
+            }
+        }
+        exit
+    }
+}
+
+/// Where CI publishes the report: told, or the page of the run.
+fn evidence_link() -> Option<String> {
+    let var = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    var("ROADWORTHY_REPORT_URL")
+        .or_else(|| {
+            let (server, repository, run) = (var("GITHUB_SERVER_URL")?, var("GITHUB_REPOSITORY")?, var("GITHUB_RUN_ID")?);
+            Some(format!("{server}/{repository}/actions/runs/{run}"))
+        })
+        .or_else(|| Some(format!("{}/artifacts/browse", var("CI_JOB_URL")?)))
+}
+
+/// GitHub reads annotations from the output, and a summary and outputs from files it names.
+fn tell_github(record: &RunRecord, redactor: &Redactor) -> Exit {
+    if std::env::var("GITHUB_ACTIONS").as_deref() != Ok("true") {
+        return Exit::Pass;
+    }
+    data(&redactor.clean(&report::ci::annotations(record)));
+    let summary = report::markdown::render(record, evidence_link().as_deref());
+    let mut exit = Exit::Pass;
+    for (variable, text) in [("GITHUB_STEP_SUMMARY", summary), ("GITHUB_OUTPUT", report::ci::dotenv(record, "").to_lowercase())] {
+        let Some(path) = std::env::var_os(variable).filter(|v| !v.is_empty()) else { continue };
+        if let Err(why) = output::append_file(Path::new(&path), &redactor.clean(&text)) {
+            talk(&format!("error: {why}"));
+            exit = Exit::NotWritten;
+        }
+    }
+    exit
+}
+
+impl Finish {
+    /// Folds what happened, shows and writes it. The second caller gets nothing to do.
+    pub(super) fn finish(&self, interrupted: Option<&str>) -> Option<Exit> {
+        let mut done = self.done.lock().expect("no panic under this lock");
+        if std::mem::replace(&mut *done, true) {
+            return None;
+        }
+        let stopped = interrupted.map(str::to_owned).or_else(|| self.engine.why_stopped());
+        self.engine.emit(Event::RunFinished(RunEnd { took: self.engine.elapsed(), filtered_out: self.filtered_out, stopped }));
+        let record = fold(std::mem::take(&mut *self.events.lock().expect("no panic under this lock")));
+        let mut exit = verdict::exit(&record, self.policy);
+        if record.header.shard.is_some() && record.cases.is_empty() {
+            exit = Exit::Pass;
+        }
+        if self.show_summary {
+            data(&self.redactor.clean(&terminal::summary(&record, self.style)));
+        }
+        exit = exit.worse(self.reports.write(&record, &self.redactor));
+        if self.show_summary {
+            exit = exit.worse(tell_github(&record, &self.redactor));
+        }
+        if let (Some(golden), None) = (&self.golden, interrupted) {
+            exit = exit.worse(golden.accept(&record));
+        }
+        match self.journal.failure() {
+            Some(why) => {
+                talk(&format!("error: the record {} is incomplete: {why}", self.journal.path.display()));
+                exit = exit.worse(Exit::NotWritten);
+            }
+            None if self.show_summary => {
+                let path = &self.journal.path;
+                let shown = std::env::current_dir().ok().and_then(|d| path.strip_prefix(d).ok()).unwrap_or(path);
+                talk(&format!("record: {}", shown.display()));
+            }
+            None => {}
+        }
+        Some(exit)
+    }
+}
+
+/// On SIGINT or SIGTERM: tells what has finished and ends the process at once.
+pub(super) async fn end_on_signal(finish: Arc<Finish>) {
+    #[cfg(unix)]
+    let (name, exit) = {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+        tokio::select! {
+            _ = interrupt.recv() => ("interrupted (SIGINT)", Exit::Interrupted),
+            _ = terminate.recv() => ("ended by SIGTERM", Exit::Terminated),
+        }
+    };
+    #[cfg(not(unix))]
+    let (name, exit) = {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        ("interrupted", Exit::Interrupted)
+    };
+    finish.engine.stop(name);
+    data("\n");
+    if finish.finish(Some(name)).is_some() {
+        std::process::exit(exit as i32);
+    }
+}

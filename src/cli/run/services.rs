@@ -1,0 +1,149 @@
+//! The services a run needs: those that are asked, and those that help judging; and what earlier runs measured of them.
+
+use super::prepare::Prepared;
+use crate::baseline;
+use crate::cli::project::Project;
+use crate::diagnostic::{Diagnostic, Source};
+use crate::expect::Check;
+use crate::expect::past::History;
+use crate::options::{Address, EmbeddingSource, Embeddings, Options};
+use crate::plan::Planned;
+use crate::run::{Meaning, Vectors};
+use crate::sim;
+use crate::target::Service;
+use crate::verdict::Exit;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The targets that the cases ask, and those that help judging them.
+fn names(options: &Options, cases: &[Planned]) -> BTreeSet<String> {
+    cases.iter().map(|c| c.target.clone()).chain(helpers(options, cases)).collect()
+}
+
+/// True when judging some case needs this.
+fn need(cases: &[Planned], fits: &dyn Fn(&Check) -> bool) -> bool {
+    cases.iter().any(|c| {
+        let each = c.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter());
+        each.chain(c.group.iter()).any(|e| crate::expect::mentions(e, fits))
+    })
+}
+
+fn needs_vectors(cases: &[Planned]) -> bool {
+    need(cases, &|c| match c {
+        Check::Similar { .. } => true,
+        Check::Consistency(wanted) => wanted.similarity.is_some(),
+        _ => false,
+    })
+}
+
+/// The targets of the judge and of the sentence vectors, where a case needs them.
+fn helpers(options: &Options, cases: &[Planned]) -> Vec<String> {
+    let vectors = options.embeddings.as_ref().filter(|_| needs_vectors(cases)).and_then(|e| match &e.source {
+        EmbeddingSource::Endpoint { target } => Some(target.clone()),
+        EmbeddingSource::BuiltIn { .. } => None,
+    });
+    let judge = options.judge.as_ref().filter(|_| need(cases, &|c| matches!(c, Check::Judge { .. })));
+    judge.cloned().into_iter().chain(vectors).collect()
+}
+
+/// The simulated services that the cases need.
+pub(super) fn scripts(project: &Project, cases: &[Planned]) -> Result<BTreeMap<String, sim::Script>, Vec<Diagnostic>> {
+    let mut scripts = BTreeMap::new();
+    for name in helpers(&project.options, cases) {
+        if !project.options.targets.contains_key(&name) {
+            let known: Vec<&str> = project.options.targets.keys().map(String::as_str).collect();
+            return Err(vec![
+                Diagnostic::error("unknown-target", format!("there is no target `{name}` for `judge` or `embeddings`"))
+                    .hint(format!("targets of roadworthy.yaml: {}", known.join(", "))),
+            ]);
+        }
+    }
+    for name in &names(&project.options, cases) {
+        let Some(Address::Simulate(file)) = project.options.targets.get(name).map(|t| &t.address) else { continue };
+        let text = std::fs::read_to_string(project.root.join(file))
+            .map_err(|e| vec![Diagnostic::error("unreadable", format!("{file} of target `{name}` cannot be read: {e}"))])?;
+        scripts.insert(name.to_owned(), sim::parse(&Arc::new(Source { name: file.clone(), text }))?);
+    }
+    Ok(scripts)
+}
+
+/// What earlier runs measured of the cases that are held to it. `but` is a run that is not compared with itself.
+pub(in crate::cli) fn history(project: &Project, cases: &[Planned], but: Option<&str>) -> Result<History, (Exit, String)> {
+    let mut comparisons = 0;
+    let mut asked = Vec::new();
+    for case in cases {
+        let ceilings = case.group.iter().filter_map(|e| match &e.check {
+            Check::Latency { history, .. } => Some(history.len()),
+            _ => None,
+        });
+        let ceilings: usize = ceilings.sum();
+        if ceilings > 0 {
+            comparisons += ceilings;
+            let options = &project.options;
+            let segment = baseline::segment(&case.fingerprint, options.targets[&case.target].concurrency, &options.environment);
+            asked.push((case.id.clone(), segment));
+        }
+    }
+    baseline::history(&crate::cli::baseline::store(project), &asked, comparisons, but, crate::cli::baseline::now())
+        .map_err(crate::cli::baseline::faults)
+}
+
+/// The services of a run.
+pub(super) struct Services {
+    pub(super) by_target: BTreeMap<String, Service>,
+    pub(super) meaning: Meaning,
+    pub(super) simulated: Vec<sim::Running>,
+}
+
+/// Starts what is simulated and connects to what is not.
+pub(super) fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtime) -> Result<Services, String> {
+    let asked: BTreeSet<String> = prepared.cases.iter().map(|c| c.target.clone()).collect();
+    let mut by_target = BTreeMap::new();
+    let mut helping: BTreeMap<String, Arc<Service>> = BTreeMap::new();
+    let mut simulated = Vec::new();
+    let helpers = helpers(&prepared.project.options, &prepared.cases);
+    for name in names(&prepared.project.options, &prepared.cases) {
+        let target = prepared.project.options.targets[&name].clone();
+        let base_url = match &target.address {
+            Address::Url(url) => url.clone(),
+            Address::Simulate(file) => {
+                let script = prepared.scripts.remove(&name).ok_or_else(|| format!("{file} was not read"))?;
+                let running =
+                    runtime.block_on(sim::start(script, 0)).map_err(|e| format!("the simulated service {file} cannot start: {e}"))?;
+                let url = running.base_url.clone();
+                simulated.push(running);
+                url
+            }
+        };
+        let ca = match &target.ca_file {
+            Some(file) => Some(std::fs::read(prepared.project.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"))?),
+            None => None,
+        };
+        let connect = || Service::new(target.clone(), base_url.clone(), ca.clone()).map_err(|why| format!("target `{name}`: {why}"));
+        if helpers.contains(&name) {
+            helping.insert(name.clone(), Arc::new(connect()?));
+        }
+        if asked.contains(&name) {
+            by_target.insert(name.clone(), connect()?);
+        }
+    }
+    let meaning = meaning(&prepared.project, &helping, needs_vectors(&prepared.cases));
+    Ok(Services { by_target, meaning, simulated })
+}
+
+/// The models that help judging, as the configuration names them.
+fn meaning(project: &Project, helping: &BTreeMap<String, Arc<Service>>, wants_vectors: bool) -> Meaning {
+    let none = Meaning::none();
+    let vectors = match project.options.embeddings.as_ref().filter(|_| wants_vectors) {
+        None => none.vectors,
+        Some(Embeddings { source: EmbeddingSource::Endpoint { target }, limit }) => match helping.get(target) {
+            Some(service) => Ok(Vectors::Endpoint { service: service.clone(), limit: *limit }),
+            None => none.vectors,
+        },
+        Some(Embeddings { source: EmbeddingSource::BuiltIn { model_dir }, limit }) => {
+            crate::cli::models::encoder(model_dir.as_ref().map(|d| project.root.join(d)), *limit).map(Vectors::Local)
+        }
+    };
+    let judge = project.options.judge.as_ref().and_then(|name| helping.get(name)).map_or(none.judge, |service| Ok(service.clone()));
+    Meaning::new(vectors, judge)
+}
