@@ -171,6 +171,10 @@ pub enum FailureKind {
     TooLarge,
     /// The service went away after it had been ready.
     ServiceCrashed,
+    /// The model's answer was held back by a content filter; only loads call this a failure.
+    ContentFilter,
+    /// A load did not send the request: too many were in flight.
+    ClientSaturation,
     /// Not sent: an earlier case crashed the service, a budget was used up, or a record lacks the answer.
     NotSent,
 }

@@ -30,7 +30,7 @@ fn decode(chunks: &[&[u8]]) -> Vec<String> {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     for chunk in chunks {
-        decoder.push(chunk, |event| events.push(event)).unwrap();
+        decoder.push(chunk, |event| events.push(String::from_utf8_lossy(event).into_owned())).unwrap();
     }
     events
 }

@@ -91,6 +91,7 @@ pub(super) fn blank(case: &Planned) -> CaseRecord {
         skipped: None,
         attempts: Vec::new(),
         rate: None,
+        load: None,
         took: std::time::Duration::ZERO,
         reproduce: String::new(),
     }

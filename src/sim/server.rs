@@ -1,6 +1,6 @@
 //! Serves a script over HTTP.
 
-use super::pace::Pacer;
+use crate::clock::Pacer;
 use super::script::{Rule, Script, tokens};
 use axum::Router;
 use axum::body::{Body, Bytes};

@@ -1,6 +1,6 @@
 //! Tail probabilities and quantiles that never give NaN: where a statistic is undefined, the answer is "no evidence".
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{Beta, ContinuousCDF, Normal, StudentsT};
 use statrs::function::gamma::ln_gamma;
 
 /// The 95 % quantile of the standard normal distribution, for one-sided 95 % bounds.
@@ -19,6 +19,11 @@ pub fn t_upper_tail(t: f64, df: f64) -> f64 {
 pub fn t_quantile(p: f64, df: f64) -> f64 {
     let p = if p.is_nan() { 0.5 } else { p.clamp(1e-12, 1.0 - 1e-12) };
     StudentsT::new(0.0, 1.0, df).map_or(f64::INFINITY, |student| student.inverse_cdf(p))
+}
+
+/// The quantile of Beta(`a`, `b`); Clopper–Pearson bounds are such quantiles. 1 where a parameter is not positive.
+pub fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
+    Beta::new(a, b).map_or(1.0, |beta| beta.inverse_cdf(p.clamp(0.0, 1.0)).clamp(0.0, 1.0))
 }
 
 /// P(Z ≥ z) for the standard normal distribution; 1 when `z` is NaN.
@@ -55,6 +60,13 @@ mod tests {
     }
 
     /// `scipy.stats.t.sf(t, df)`, `t.ppf(p, df)`, `norm.sf(z)`, `binom.sf(5, 28, .1)`, `betabinom.sf(11, 40, 8, 63)`; scipy 1.17.1.
+    /// `scipy.stats.beta.ppf(.95, 1, 2995)` and `(.95, 3, 98)`; scipy 1.17.1.
+    #[test]
+    fn beta_quantiles_are_scipys() {
+        assert!((beta_quantile(0.95, 1.0, 2995.0) - 0.000_999_744).abs() < 1e-7);
+        assert!((beta_quantile(0.95, 3.0, 98.0) - 0.061_619_2).abs() < 1e-6, "{}", beta_quantile(0.95, 3.0, 98.0));
+    }
+
     #[test]
     fn tails_and_quantiles_are_scipys() {
         close(t_upper_tail(2.0, 5.0), 0.050969739414929174);

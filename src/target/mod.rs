@@ -1,8 +1,10 @@
 //! A live service behind one type: sends a conversation, gives back an exchange. The only room that knows HTTP clients.
 
+mod brief;
 mod connect;
 mod embeddings;
 mod http;
+mod lane;
 mod limits;
 pub(crate) mod ready;
 pub mod sse;
@@ -10,4 +12,5 @@ pub mod wire;
 
 pub use embeddings::embed;
 pub use http::{Request, Service};
+pub use lane::{Lane, Route};
 pub use ready::wait_until_ready;

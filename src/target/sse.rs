@@ -22,13 +22,13 @@ pub struct Decoder {
 
 impl Decoder {
     /// Takes the next bytes and hands every completed event's data to `emit`.
-    pub fn push(&mut self, mut bytes: &[u8], mut emit: impl FnMut(String)) -> Result<(), TooLong> {
+    pub fn push(&mut self, mut bytes: &[u8], mut emit: impl FnMut(&[u8])) -> Result<(), TooLong> {
         while !bytes.is_empty() {
             if std::mem::take(&mut self.after_cr) && bytes[0] == b'\n' {
                 bytes = &bytes[1..];
                 continue;
             }
-            match bytes.iter().position(|b| matches!(b, b'\n' | b'\r')) {
+            match memchr::memchr2(b'\n', b'\r', bytes) {
                 Some(end) => {
                     self.line.extend_from_slice(&bytes[..end]);
                     self.after_cr = bytes[end] == b'\r';
@@ -47,14 +47,14 @@ impl Decoder {
         Ok(())
     }
 
-    fn end_line(&mut self, emit: &mut impl FnMut(String)) -> Result<(), TooLong> {
+    fn end_line(&mut self, emit: &mut impl FnMut(&[u8])) -> Result<(), TooLong> {
         let mut line = std::mem::take(&mut self.line);
         if !std::mem::replace(&mut self.started, true) && line.starts_with(b"\xef\xbb\xbf") {
             line.drain(..3);
         }
         if line.is_empty() {
             if std::mem::take(&mut self.has_data) {
-                emit(String::from_utf8_lossy(&self.data).into_owned());
+                emit(&self.data);
             }
             self.data.clear();
         } else if let Some(value) = field(&line, b"data") {
@@ -92,7 +92,7 @@ mod tests {
         let mut decoder = Decoder::default();
         let mut out = Vec::new();
         for chunk in chunks {
-            decoder.push(chunk, |e| out.push(e)).unwrap();
+            decoder.push(chunk, |e| out.push(String::from_utf8_lossy(e).into_owned())).unwrap();
         }
         out
     }

@@ -226,7 +226,7 @@ pub fn fold_body(exchange: &mut Exchange, body: &[u8], sent: Instant, ended: Ins
 }
 
 /// The error a 200 holds: OpenAI's `{"error": {…}}`, or the flat `{"object": "error", "message": …}` of some servers.
-fn error_in(value: &Value) -> Option<&Value> {
+pub(super) fn error_in(value: &Value) -> Option<&Value> {
     value.get("error").filter(|e| !e.is_null()).or_else(|| Some(value).filter(|v| v["object"] == "error"))
 }
 

@@ -8,7 +8,7 @@ pub fn blame(exchange: &Exchange) -> Option<Verdict> {
     let failure = exchange.failure.as_ref()?;
     Some(match failure.kind {
         FailureKind::ServiceCrashed => Verdict::Fail,
-        FailureKind::Dns | FailureKind::ConnectRefused | FailureKind::ConnectTimeout | FailureKind::Tls | FailureKind::NotSent => {
+        FailureKind::Dns | FailureKind::ConnectRefused | FailureKind::ConnectTimeout | FailureKind::Tls | FailureKind::NotSent | FailureKind::ClientSaturation => {
             Verdict::Error
         }
         FailureKind::Http => match exchange.status {
@@ -27,6 +27,7 @@ pub fn blame(exchange: &Exchange) -> Option<Verdict> {
         | FailureKind::JsonMalformed
         | FailureKind::ApiError
         | FailureKind::EmptyOutput
+        | FailureKind::ContentFilter
         | FailureKind::TooLarge => Verdict::Fail,
     })
 }

@@ -1,5 +1,7 @@
 //! What is kept of a run: every case with every attempt, exchange and finding. The JSON report, and the input of `report` and `replay`.
 
+pub mod load;
+
 use crate::exchange::Exchange;
 use crate::finding::Finding;
 use crate::units::ms;
@@ -111,6 +113,9 @@ pub struct CaseRecord {
     pub attempts: Vec<Attempt>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<RateEvidence>,
+    /// What a load measured; its findings stand in the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Box<load::LoadRecord>>,
     /// Wall time of the whole case, retries and waiting included.
     #[serde(with = "ms", rename = "took_ms")]
     pub took: Duration,

@@ -45,7 +45,7 @@ impl Pacer {
         let shared = Arc::new(Shared { alarms: Mutex::new(BinaryHeap::new()), changed: Condvar::new() });
         let weak = Arc::downgrade(&shared);
         std::thread::Builder::new()
-            .name("sim-pace".into())
+            .name("pace".into())
             .spawn(move || {
                 while let Some(shared) = weak.upgrade() {
                     let mut alarms = shared.alarms.lock().expect("no panic under this lock");

@@ -1,0 +1,526 @@
+//! One connection of a load: requests one after the other, every time taken where bytes leave the socket. The connection and the
+//! answer are driven by one task, so that no other task stands between the socket and the clock.
+
+use super::brief::{self, Finish};
+use super::sse::Decoder;
+use super::wire::clip;
+use crate::exchange::FailureKind;
+use crate::load::sample::{Failed, Sample};
+use crate::options::{Api, Target, Timeouts};
+use http_body_util::Full;
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::client::conn::http1::{Connection, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Where requests of a load go; shared by all its lanes.
+pub struct Route {
+    addresses: Vec<SocketAddr>,
+    tls: Option<(tokio_rustls::TlsConnector, rustls::pki_types::ServerName<'static>)>,
+    path: hyper::Uri,
+    headers: HeaderMap,
+    timeouts: Timeouts,
+    max_response: u64,
+    epoch: Instant,
+    /// Token events seen by all lanes, for live figures.
+    pub events: AtomicU64,
+}
+
+impl Route {
+    /// Resolves the address once. Errors are sentences.
+    pub async fn new(target: &Target, base_url: &str, ca: Option<&[u8]>) -> Result<Route, String> {
+        let route = match target.api {
+            Api::Chat => "chat/completions",
+            Api::Completions => "completions",
+        };
+        let url = reqwest::Url::parse(&format!("{base_url}/{route}")).map_err(|e| format!("`{base_url}` is not an address: {e}"))?;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = url.port_or_known_default().unwrap_or(80);
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), port))
+            .await
+            .map_err(|e| format!("the host name {host} cannot be resolved: {e}"))?
+            .collect();
+        let mut headers = HeaderMap::new();
+        let authority = match url.port() {
+            Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
+            None => url.host_str().unwrap_or_default().to_owned(),
+        };
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|_| "a header holds characters that HTTP does not allow".to_owned());
+        headers.insert(HOST, value(&authority)?);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("roadworthy/", env!("CARGO_PKG_VERSION"))));
+        if let Some(key) = &target.api_key {
+            headers.insert(AUTHORIZATION, value(&format!("Bearer {}", key.0))?);
+        }
+        for (name, text) in &target.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header's name"))?;
+            headers.insert(name, value(&text.0)?);
+        }
+        let query = url.query().map(|q| format!("?{q}")).unwrap_or_default();
+        let path = format!("{}{query}", url.path()).parse().map_err(|e| format!("`{url}` is not an address: {e}"))?;
+        Ok(Route {
+            addresses,
+            tls: if url.scheme() == "https" { Some(tls(&host, ca)?) } else { None },
+            path,
+            headers,
+            timeouts: target.timeouts.clone(),
+            max_response: target.max_response,
+            epoch: Instant::now(),
+            events: AtomicU64::new(0),
+        })
+    }
+}
+
+fn tls(host: &str, ca: Option<&[u8]>) -> Result<(tokio_rustls::TlsConnector, rustls::pki_types::ServerName<'static>), String> {
+    use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut extra = Vec::new();
+    for certificate in ca.map(CertificateDer::pem_slice_iter).into_iter().flatten() {
+        extra.push(certificate.map_err(|e| format!("ca_file holds no certificate: {e}"))?);
+    }
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` cannot stand in a certificate"))?;
+    Ok((tokio_rustls::TlsConnector::from(Arc::new(config)), name))
+}
+
+/// A socket that notes when bytes left it last.
+struct Stamped {
+    inner: TcpStream,
+    epoch: Instant,
+    at: Arc<AtomicU64>,
+}
+
+impl AsyncRead for Stamped {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if read.is_ready() && buf.filled().len() > before {
+            self.at.store(self.epoch.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Stamped {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[std::io::IoSlice<'_>]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+type Http<S> = Pin<Box<Connection<TokioIo<S>, Full<Bytes>>>>;
+
+enum Driver {
+    Plain(Http<Stamped>),
+    Tls(Http<tokio_rustls::client::TlsStream<Stamped>>),
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        match self {
+            Driver::Plain(http) => http.as_mut().poll(cx),
+            Driver::Tls(http) => http.as_mut().poll(cx),
+        }
+    }
+}
+
+/// An open connection.
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    driver: Driver,
+    at: Arc<AtomicU64>,
+}
+
+/// Sends requests one after the other over a connection that is opened when it is needed.
+pub struct Lane {
+    route: Arc<Route>,
+    open: Option<Open>,
+    decoder: Decoder,
+}
+
+/// How a wait ended.
+enum Waited<T> {
+    Came(T),
+    /// The connection broke.
+    Broke(String),
+    Late,
+}
+
+impl Lane {
+    pub fn new(route: Arc<Route>) -> Lane {
+        Lane { route, open: None, decoder: Decoder::default() }
+    }
+
+    /// Opens a connection. Errors name the kind of failure.
+    async fn connect(&mut self) -> Result<(), Failed> {
+        let route = self.route.clone();
+        let failed = |kind, excerpt: String| Failed { kind, status: None, excerpt };
+        let connecting = async {
+            let mut last = None;
+            for address in &route.addresses {
+                match TcpStream::connect(address).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(e) => last = Some(e),
+                }
+            }
+            Err(last)
+        };
+        let limit = route.timeouts.connect;
+        let stream = match tokio::time::timeout(limit, connecting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                let text = error.map_or_else(|| "the host has no address".to_owned(), |e| e.to_string());
+                let kind = if text.contains("open files") { FailureKind::ClientSaturation } else { FailureKind::ConnectRefused };
+                return Err(failed(kind, text));
+            }
+            Err(_) => return Err(failed(FailureKind::ConnectTimeout, format!("no connection within {}", crate::units::show(limit)))),
+        };
+        let _ = stream.set_nodelay(true);
+        let at = Arc::new(AtomicU64::new(0));
+        let stamped = Stamped { inner: stream, epoch: route.epoch, at: at.clone() };
+        let broken = |e: hyper::Error| failed(FailureKind::Send, e.to_string());
+        let (sender, driver) = match &route.tls {
+            None => {
+                let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stamped)).await.map_err(broken)?;
+                (sender, Driver::Plain(Box::pin(connection)))
+            }
+            Some((connector, name)) => {
+                let stream = match tokio::time::timeout(limit, connector.connect(name.clone(), stamped)).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(e)) => return Err(failed(FailureKind::Tls, e.to_string())),
+                    Err(_) => return Err(failed(FailureKind::ConnectTimeout, "the TLS handshake was not done in time".into())),
+                };
+                let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+                (sender, Driver::Tls(Box::pin(connection)))
+            }
+        };
+        self.open = Some(Open { sender, driver, at });
+        Ok(())
+    }
+
+    /// Sends one request and measures its answer into `sample`.
+    pub async fn ask(&mut self, body: &Bytes, total: Duration, sample: &mut Sample) {
+        let mut fresh = false;
+        loop {
+            if self.open.as_ref().is_none_or(|o| o.sender.is_closed()) {
+                let began = Instant::now();
+                if let Err(failed) = self.connect().await {
+                    sample.connect = Some(began.elapsed());
+                    sample.sent = Instant::now();
+                    sample.failed = Some(failed);
+                    return;
+                }
+                sample.connect = Some(began.elapsed());
+                fresh = true;
+            }
+            match self.once(body, total, sample).await {
+                // A connection kept open from before broke without a byte of a response: servers close idle connections whenever they
+                // like. A new one decides.
+                Some(Stale) if !fresh => self.open = None,
+                stale => {
+                    if stale.is_some() {
+                        sample.failed = Some(failure(FailureKind::ConnReset, None, "the connection broke before a response came"));
+                    }
+                    if sample.failed.is_some() {
+                        // What is left on the wire belongs to an answer that nobody reads.
+                        self.open = None;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn once(&mut self, body: &Bytes, total: Duration, sample: &mut Sample) -> Option<Stale> {
+        let route = self.route.clone();
+        let open = self.open.as_mut()?;
+        // Dispatching is ready at once on a connection whose last answer has been read.
+        let ready = poll_fn(|cx| {
+            let over = open.driver.poll(cx).is_ready();
+            match open.sender.poll_ready(cx) {
+                Poll::Pending if over => Poll::Ready(false),
+                polled => polled.map(|r| r.is_ok()),
+            }
+        });
+        if !tokio::time::timeout(route.timeouts.connect, ready).await.unwrap_or(false) {
+            return Some(Stale);
+        }
+        let mut request = hyper::Request::post(route.path.clone()).body(Full::new(body.clone())).ok()?;
+        *request.headers_mut() = route.headers.clone();
+        let sent = Instant::now();
+        sample.sent = sent;
+        let timeouts = &route.timeouts;
+        let first_token = timeouts.first_token.min(total);
+        let deadline = tokio::time::sleep_until((sent + first_token).into());
+        tokio::pin!(deadline);
+        let Open { sender, driver, at } = open;
+        let mut response = std::pin::pin!(sender.send_request(request));
+        let headed = poll_fn(|cx| {
+            for _ in 0..2 {
+                if let Poll::Ready(response) = response.as_mut().poll(cx) {
+                    return Poll::Ready(match response {
+                        Ok(response) => Waited::Came(response),
+                        Err(e) => Waited::Broke(e.to_string()),
+                    });
+                }
+                if driver.poll(cx).is_ready() {
+                    // The response may have come with the end of the connection.
+                    continue;
+                }
+            }
+            if deadline.as_mut().poll(cx).is_ready() { Poll::Ready(Waited::Late) } else { Poll::Pending }
+        })
+        .await;
+        let since = |at: &AtomicU64| (route.epoch + Duration::from_nanos(at.load(Ordering::Relaxed))).saturating_duration_since(sent);
+        let response = match headed {
+            Waited::Came(response) => response,
+            Waited::Broke(_) => {
+                sample.done = sent.elapsed();
+                return Some(Stale);
+            }
+            Waited::Late => {
+                sample.done = sent.elapsed();
+                let kind = if first_token < timeouts.first_token { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
+                sample.failed = Some(failure(kind, None, &format!("no response within {}", crate::units::show(first_token))));
+                return None;
+            }
+        };
+        sample.ttfb = Some(since(at));
+        let status = response.status().as_u16();
+        let is_stream = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|t| t.to_ascii_lowercase().contains("text/event-stream"));
+        let mut answer = Answer { sample, status, finish: false, done: false, text: Vec::new(), last: Duration::ZERO };
+        let streamed = is_stream && (200..300).contains(&status);
+        self.decoder = Decoder::default();
+        let mut incoming = response.into_body();
+        let mut read = 0u64;
+        let mut last_read = u64::MAX;
+        loop {
+            // Each wait checks the nearest deadline; the timer is moved only when it has run out.
+            let frame = poll_fn(|cx| {
+                if let Poll::Ready(frame) = Pin::new(&mut incoming).poll_frame(cx) {
+                    return Poll::Ready(came(frame));
+                }
+                let over = driver.poll(cx).is_ready();
+                if let Poll::Ready(frame) = Pin::new(&mut incoming).poll_frame(cx) {
+                    return Poll::Ready(came(frame));
+                }
+                if over {
+                    return Poll::Ready(Waited::Broke("the connection ended".into()));
+                }
+                if deadline.as_mut().poll(cx).is_ready() { Poll::Ready(Waited::Late) } else { Poll::Pending }
+            })
+            .await;
+            match frame {
+                Waited::Came(Some(bytes)) => {
+                    let stamp = at.load(Ordering::Relaxed);
+                    let same_read = std::mem::replace(&mut last_read, stamp) == stamp;
+                    answer.last = since(at);
+                    read += bytes.len() as u64;
+                    if read > route.max_response {
+                        answer.fail(FailureKind::TooLarge, format!("the response is larger than {} bytes", route.max_response));
+                        break;
+                    }
+                    if !streamed {
+                        answer.text.extend_from_slice(&bytes);
+                        continue;
+                    }
+                    let before = answer.sample.chunks.len();
+                    if let Err(e) = self.decoder.push(&bytes, |data| answer.event(data, same_read)) {
+                        answer.fail(FailureKind::SseMalformed, format!("the stream holds {e}"));
+                    }
+                    let new = answer.sample.chunks.len() - before;
+                    if new > 0 {
+                        route.events.fetch_add(new as u64, Ordering::Relaxed);
+                    }
+                    if answer.sample.failed.is_some() {
+                        break;
+                    }
+                }
+                Waited::Came(None) => break,
+                Waited::Broke(why) => {
+                    if !answer.finish {
+                        answer.fail(FailureKind::ConnReset, format!("the connection broke inside the response: {why}"));
+                    }
+                    break;
+                }
+                Waited::Late => {
+                    let now = sent.elapsed();
+                    let began = !answer.sample.chunks.is_empty();
+                    let idle_at = answer.last + timeouts.idle;
+                    let limit = if began { idle_at } else { timeouts.first_token }.min(total);
+                    if now < limit {
+                        deadline.as_mut().reset((sent + limit).into());
+                        continue;
+                    }
+                    let (kind, message) = if now >= total {
+                        (FailureKind::TotalTimeout, format!("the answer was not complete within {}", crate::units::show(total)))
+                    } else if began {
+                        (FailureKind::IdleTimeout, format!("the stream stalled: nothing for {}", crate::units::show(timeouts.idle)))
+                    } else {
+                        (FailureKind::TtftTimeout, format!("no token within {}", crate::units::show(timeouts.first_token)))
+                    };
+                    answer.fail(kind, message);
+                    answer.last = now;
+                    break;
+                }
+            }
+        }
+        answer.close(streamed);
+        None
+    }
+}
+
+/// A connection kept open broke before a byte of the response.
+struct Stale;
+
+fn came(frame: Option<hyper::Result<hyper::body::Frame<<Incoming as hyper::body::Body>::Data>>>) -> Waited<Option<Bytes>> {
+    match frame {
+        None => Waited::Came(None),
+        Some(Ok(frame)) => Waited::Came(Some(frame.into_data().unwrap_or_default())),
+        Some(Err(e)) => {
+            let cause = std::error::Error::source(&e).map(|c| format!(": {c}")).unwrap_or_default();
+            Waited::Broke(format!("{e}{cause}"))
+        }
+    }
+}
+
+fn failure(kind: FailureKind, status: Option<u16>, excerpt: &str) -> Failed {
+    Failed { kind, status, excerpt: crate::redact::excerpt(excerpt, 300) }
+}
+
+/// The answer while it comes.
+struct Answer<'a> {
+    sample: &'a mut Sample,
+    status: u16,
+    finish: bool,
+    done: bool,
+    /// The body, where it is not a stream.
+    text: Vec<u8>,
+    last: Duration,
+}
+
+impl Answer<'_> {
+    fn fail(&mut self, kind: FailureKind, message: String) {
+        self.sample.failed.get_or_insert_with(|| failure(kind, Some(self.status), &message));
+    }
+
+    fn event(&mut self, data: &[u8], same_read: bool) {
+        if self.done || self.sample.failed.is_some() {
+            return;
+        }
+        if data.trim_ascii() == b"[DONE]" {
+            self.done = true;
+            return;
+        }
+        let brief = match brief::read(data) {
+            Ok(brief) => brief,
+            Err(why) => return self.fail(FailureKind::SseMalformed, format!("an event of the stream is not JSON: {why}")),
+        };
+        let us = self.last.as_micros() as u32;
+        if brief.is_token() {
+            let sample = &mut *self.sample;
+            sample.coalesced += u32::from(same_read && !sample.chunks.is_empty() || sample.chunks.last() == Some(&us));
+            sample.chunks.push(us);
+            sample.chars_out += brief.content + brief.reasoning;
+            if brief.reasoning == 0 {
+                sample.ttfo.get_or_insert(self.last);
+            }
+        }
+        self.take(&brief);
+    }
+
+    fn take(&mut self, brief: &brief::Brief) {
+        let sample = &mut *self.sample;
+        sample.prompt_tokens = brief.prompt_tokens.or(sample.prompt_tokens);
+        sample.completion_tokens = brief.completion_tokens.or(sample.completion_tokens);
+        sample.cached_tokens = brief.cached_tokens.or(sample.cached_tokens);
+        if let Some(error) = &brief.error {
+            return self.fail(FailureKind::ApiError, format!("the service answered with an error: {error}"));
+        }
+        if let Some(finish) = brief.finish {
+            if !self.finish {
+                self.finish = true;
+                self.sample.end = Some(self.last);
+            }
+            match finish {
+                Finish::Fine => {}
+                Finish::ContentFilter => self.fail(FailureKind::ContentFilter, "a content filter held the answer back".into()),
+                Finish::GaveUp => self.fail(FailureKind::ApiError, "the service gave the answer up".into()),
+            }
+        }
+    }
+
+    fn close(&mut self, streamed: bool) {
+        self.sample.done = self.last;
+        if !(200..300).contains(&self.status) {
+            let text = clip(&String::from_utf8_lossy(&self.text));
+            let says = serde_json::from_str::<serde_json::Value>(&text)
+                .ok()
+                .and_then(|v| v["error"]["message"].as_str().or(v["message"].as_str()).map(str::to_owned))
+                .unwrap_or(text);
+            self.sample.failed = None;
+            return self.fail(FailureKind::Http, format!("status {}: {says}", self.status));
+        }
+        if self.sample.failed.is_some() {
+            return;
+        }
+        if !streamed {
+            match brief::read(&self.text) {
+                Ok(brief) => {
+                    let text = brief.content + brief.reasoning;
+                    self.sample.chars_out = text;
+                    let empty = !brief.is_token();
+                    self.sample.end = Some(self.last);
+                    self.take(&brief);
+                    if empty {
+                        self.fail(FailureKind::EmptyOutput, "the answer is empty".into());
+                    }
+                }
+                Err(_) => {
+                    let said = String::from_utf8_lossy(&self.text).into_owned();
+                    self.fail(FailureKind::JsonMalformed, format!("the body is not JSON: {}", crate::redact::excerpt(&said, 120)));
+                }
+            }
+            return;
+        }
+        if !self.finish && !self.done {
+            return self.fail(FailureKind::StreamTruncated, "the stream ended without finish_reason and without [DONE]".into());
+        }
+        if self.sample.chunks.is_empty() {
+            return self.fail(FailureKind::EmptyOutput, "the stream holds no token".into());
+        }
+        if self.sample.end.is_none() {
+            self.sample.end = self.sample.chunks.last().map(|us| Duration::from_micros(u64::from(*us)));
+        }
+    }
+}
