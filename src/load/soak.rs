@@ -7,8 +7,8 @@ use crate::stats::trend::{mann_kendall, theil_sen_inflated};
 /// Bins of the trend at most, and at least.
 const BINS: usize = 48;
 const FEWEST: usize = 24;
-/// One-sided level of the trend test.
-const P: f64 = 0.01;
+/// One-sided level of the trend tests of a load together; each gets its part of it.
+const P: f64 = 0.002;
 
 /// What is looked at, how a bin is summed up, and when a rise is a leak.
 struct Watched<'a> {
@@ -54,7 +54,8 @@ pub fn trends(ticks: &[Tick], series: &[Series], from_s: f64, to_s: f64) -> Vec<
             limit: limit.filter(|_| memory).or((one.name == "kv_usage").then_some(1.0)),
         });
     }
-    watched.into_iter().filter_map(|w| trend(&w, begin, to_s)).collect()
+    let level = P / watched.len() as f64;
+    watched.into_iter().filter_map(|w| trend(&w, begin, to_s, level)).collect()
 }
 
 fn sum_up(values: &mut [f64], quantile: f64) -> f64 {
@@ -62,10 +63,16 @@ fn sum_up(values: &mut [f64], quantile: f64) -> f64 {
         return values.iter().sum::<f64>() / values.len() as f64;
     }
     values.sort_by(f64::total_cmp);
+    if quantile == 0.5 {
+        // The mean of the middle half: as sturdy as the median, and finer than the steps of the time series.
+        let cut = values.len() / 4;
+        let middle = &values[cut..values.len() - cut];
+        return middle.iter().sum::<f64>() / middle.len() as f64;
+    }
     values[((values.len() - 1) as f64 * quantile).round() as usize]
 }
 
-fn trend(w: &Watched<'_>, from_s: f64, to_s: f64) -> Option<Trend> {
+fn trend(w: &Watched<'_>, from_s: f64, to_s: f64, p: f64) -> Option<Trend> {
     let bins = BINS.min(w.points.len() / 2);
     if bins < FEWEST {
         return None;
@@ -95,7 +102,9 @@ fn trend(w: &Watched<'_>, from_s: f64, to_s: f64) -> Option<Trend> {
         None if w.unit == "share" => 0.05,
         None => level.abs() * 0.05,
     };
-    let rises = test.p_corrected < P && lower * 24.0 > worth;
+    // A rise must have been seen, not only be foretold: a fifth of what would count in a day, within this soak.
+    let seen = lower.max(slope * 0.5) * (to_s - from_s) / 3600.0 > (worth * 0.2).min(level.abs() * 0.02);
+    let rises = test.p_corrected < p && lower * 24.0 > worth && seen;
     // One step, or a restart, is no leak: both halves must rise by themselves.
     let half = values.len() / 2;
     let rising = |part: &[f64], hours: &[f64]| theil_sen_inflated(hours, part, 1.0).is_some_and(|(slope, ..)| slope > 0.0);
