@@ -1,8 +1,11 @@
 //! What a load sends: inputs with weights, each with one or many bodies, and a nonce against prefix caches.
 
+use crate::options::Api;
+use crate::plan::load::PlannedInput;
 use hyper::body::Bytes;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -56,6 +59,32 @@ pub struct Item {
 impl Item {
     pub fn new(name: String, weight: u64, timeout: Duration, bodies: Vec<Template>) -> Item {
         Item { name, weight, timeout, bodies, next: AtomicUsize::new(0) }
+    }
+}
+
+/// Builds an item of planned requests. With `cold` each prompt begins with a nonce.
+pub fn item(input: &PlannedInput, api: Api, model: Option<&str>, stream: bool, usage: bool, cold: bool, timeout: Duration) -> Item {
+    let bodies = input.requests.iter().map(|prompt| {
+        let chars = prompt.messages.iter().map(|m| crate::plan::text_of(&m["content"]).chars().count() as u32).sum();
+        let mut messages = prompt.messages.clone();
+        if cold && let Some(first) = messages.first_mut() {
+            begin_with(&mut first["content"], &format!("[{NONCE}] "));
+        }
+        let body = crate::target::wire::body(api, model, &messages, &prompt.params, stream, usage);
+        Template::new(&body.0, chars)
+    });
+    Item::new(input.name.clone(), input.weight, input.timeout.unwrap_or(timeout), bodies.collect())
+}
+
+fn begin_with(content: &mut Value, nonce: &str) {
+    match content {
+        Value::String(text) => text.insert_str(0, nonce),
+        Value::Array(parts) => {
+            if let Some(Value::String(text)) = parts.iter_mut().find_map(|p| p.get_mut("text")) {
+                text.insert_str(0, nonce);
+            }
+        }
+        _ => {}
     }
 }
 

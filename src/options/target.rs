@@ -79,6 +79,8 @@ pub struct Target {
     pub rate: Option<f64>,
     pub ready: Ready,
     pub price: Option<Price>,
+    /// The service's Prometheus page.
+    pub metrics: Option<String>,
     pub ca_file: Option<String>,
     /// Bytes of a response after decompression, at most.
     pub max_response: u64,
@@ -140,6 +142,7 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
             timeout: duration("ready.timeout", Duration::from_secs(5))?,
         },
         price,
+        metrics: text("metrics"),
         ca_file: text("ca_file"),
         max_response: count("max_response", 64 << 20)?,
     })

@@ -1,9 +1,11 @@
 //! Makes a plan of scenarios: every case with its texts filled in, ready to be sent. Any mistake stops here, all mistakes together.
 
 mod expand;
+pub mod load;
 pub mod select;
 
 pub use expand::expand;
+pub use load::{PlannedLoad, loads};
 
 use crate::expect::Expectation;
 use crate::scenario::{Layer, Skip};

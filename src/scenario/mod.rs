@@ -4,8 +4,10 @@ mod check;
 pub mod dataset;
 pub mod grammar;
 pub mod lint;
+pub mod load_words;
 mod read;
 mod read_expect;
+mod read_load;
 pub mod reference;
 pub mod schema;
 pub mod template;
@@ -20,6 +22,8 @@ pub use read_expect::{Compiled, expectations};
 
 use crate::diagnostic::{Place, Source};
 use crate::expect::Expectation;
+use crate::load::judge::LoadExpectation;
+use crate::load::{Abort, Objective, Shape};
 use crate::mutate::Mutation;
 use crate::verdict::rate::PassRate;
 use serde_json::{Map, Value};
@@ -69,6 +73,64 @@ pub struct Scenario {
     pub source: Arc<Source>,
     pub name: String,
     pub cases: Vec<Case>,
+    pub loads: Vec<Load>,
+}
+
+/// A load as written; templates are not filled in yet.
+#[derive(Debug)]
+pub struct Load {
+    pub name: String,
+    pub place: Place,
+    pub layer: Layer,
+    pub tags: Vec<String>,
+    pub target: String,
+    pub inputs: Vec<LoadInput>,
+    pub shape: Shape,
+    pub think_time: Option<std::ops::Range<Duration>>,
+    pub warm_up: Duration,
+    pub max_in_flight: u64,
+    pub workers: u64,
+    /// A nonce keeps prefix caches cold.
+    pub cold: bool,
+    pub objective: Objective,
+    pub abort: Option<Abort>,
+    pub monitors: Vec<Monitor>,
+    pub stream: Option<bool>,
+    pub expect: Vec<LoadExpectation>,
+}
+
+/// One input of a load's mix.
+#[derive(Debug)]
+pub struct LoadInput {
+    pub name: Option<String>,
+    pub weight: u64,
+    pub source: LoadSource,
+    pub rows: Option<Vec<dataset::Row>>,
+    pub system: Option<String>,
+    pub params: Map<String, Value>,
+    pub vars: Map<String, Value>,
+    pub timeout: Option<Duration>,
+}
+
+/// Where prompts of a load come from.
+#[derive(Debug)]
+pub enum LoadSource {
+    Prompt(String),
+    Messages(Vec<Value>),
+    FromRow,
+    /// Made-up prompts of so many words, some of them shared.
+    Random { tokens: u64, shared: u64, prompts: u64 },
+}
+
+/// What is watched during a load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Monitor {
+    Prometheus(String),
+    /// The target's own metrics page, where the configuration names one.
+    Target,
+    NvidiaSmi,
+    Host,
+    Pid(u64),
 }
 
 /// A case as written; templates are not filled in yet.

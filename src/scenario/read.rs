@@ -58,7 +58,11 @@ pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Di
     let defaults = root.get("defaults");
     let mut cases: Vec<Case> = Vec::new();
     let mut lines = std::collections::HashMap::new();
+    let loads = root.get("loads").and_then(Node::items).unwrap_or_default();
     let nodes = root.get("cases").and_then(Node::items).unwrap_or_default();
+    if nodes.is_empty() && loads.is_empty() && found.is_empty() {
+        reader.checker.error(root.place, "no-cases", "the file has neither `cases` nor `loads`");
+    }
     for (i, node) in nodes.iter().enumerate() {
         // A case whose shape is wrong has been told already; reading it would only add follow-up mistakes.
         let until = nodes.get(i + 1).map_or(u32::MAX, |n| n.place.line);
@@ -71,13 +75,14 @@ pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Di
         }
         cases.push(case);
     }
+    let loads = reader.loads(loads, &root, &found);
     found.append(&mut reader.checker.found);
     found.sort_by_key(|d| d.place.start);
-    if found.is_empty() { Ok(Scenario { source: source.clone(), name, cases }) } else { Err(found) }
+    if found.is_empty() { Ok(Scenario { source: source.clone(), name, cases, loads }) } else { Err(found) }
 }
 
-struct Reader<'a> {
-    checker: Checker<'a>,
+pub(super) struct Reader<'a> {
+    pub(super) checker: Checker<'a>,
     files: &'a dyn Files,
     compiled: Compiled,
     /// The file holds a template somewhere; most hold none, and need not be searched node by node.
@@ -301,7 +306,7 @@ impl Reader<'_> {
         (out, count)
     }
 
-    fn message(&mut self, node: &Node) -> Value {
+    pub(super) fn message(&mut self, node: &Node) -> Value {
         let mut message = Map::new();
         for (key, value) in node.entries().unwrap_or_default() {
             let name = key.text().unwrap_or_default().to_owned();
@@ -364,7 +369,7 @@ impl Reader<'_> {
         }
     }
 
-    fn text_file(&mut self, node: &Node, path: &str) -> Option<String> {
+    pub(super) fn text_file(&mut self, node: &Node, path: &str) -> Option<String> {
         let bytes = self.file(node, path)?;
         match String::from_utf8(bytes) {
             Ok(text) => Some(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned)),
@@ -379,7 +384,7 @@ impl Reader<'_> {
         }
     }
 
-    fn text_or_file(&mut self, node: &Node) -> Option<String> {
+    pub(super) fn text_or_file(&mut self, node: &Node) -> Option<String> {
         match node.get("file").and_then(Node::text) {
             Some(path) => {
                 let path = path.to_owned();
@@ -389,7 +394,7 @@ impl Reader<'_> {
         }
     }
 
-    fn dataset(&mut self, node: &Node) -> Option<Vec<dataset::Row>> {
+    pub(super) fn dataset(&mut self, node: &Node) -> Option<Vec<dataset::Row>> {
         let (file, id, limit) = match node.text() {
             Some(path) => (path, None, None),
             None => (node.get("file")?.text()?, node.get("id").and_then(Node::text), node.get("limit").and_then(count_of)),
@@ -464,7 +469,7 @@ fn has_template(node: &Node) -> bool {
 }
 
 /// `extra_body` is sent as it stands, beside the known parameters.
-fn flatten_extra(params: &mut Map<String, Value>) {
+pub(super) fn flatten_extra(params: &mut Map<String, Value>) {
     if let Some(Value::Object(extra)) = params.remove("extra_body") {
         params.extend(extra);
     }

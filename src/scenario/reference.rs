@@ -1,6 +1,7 @@
 //! The reference page of the language, made from the grammar, so that it cannot say anything else than the reader reads.
 
 use super::grammar::{Key, Kind, Word};
+use super::load_words::LOAD_KEYS;
 use super::vocabulary::{CASE_KEYS, EXPECTATIONS};
 
 /// The page in Markdown.
@@ -13,6 +14,8 @@ pub fn page() -> String {
     for word in EXPECTATIONS {
         expectation(word, &mut out);
     }
+    out.push_str("\n## A load\n\n");
+    self::keys(LOAD_KEYS, 0, &mut out);
     out
 }
 
@@ -41,6 +44,8 @@ fn keys(keys: &[Key], depth: usize, out: &mut String) {
     for key in keys {
         let inner: &[Kind] = match &key.kind {
             Kind::Either(kinds) => kinds,
+            Kind::List(inner) | Kind::Dict(inner) if matches!(inner, Kind::Map(_)) => std::slice::from_ref(inner),
+            Kind::List(Kind::Either(kinds)) => kinds,
             kind => std::slice::from_ref(kind),
         };
         let maps: Vec<&[Key]> = inner.iter().filter_map(|k| if let Kind::Map(keys) = k { Some(*keys) } else { None }).collect();

@@ -462,14 +462,14 @@ static CONTENT: Kind = Either(&[
         key("detail", OneOf(&["auto", "low", "high"]), "for images"),
     ])),
 ]);
-static MESSAGE: Kind = Map(&[
+pub(super) static MESSAGE: Kind = Map(&[
     must("role", OneOf(&["system", "developer", "user", "assistant", "tool"]), "who speaks"),
     key("content", CONTENT, "text, or a list of parts"),
     key("name", Word, ""),
     key("tool_call_id", Word, ""),
     key("tool_calls", List(&JsonMap), ""),
 ]);
-const PROMPT: Kind = Either(&[Text, Map(&[must("file", Word, "a text file")])]);
+pub(super) const PROMPT: Kind = Either(&[Text, Map(&[must("file", Word, "a text file")])]);
 const PASS_RATE: Kind = Either(&[
     Share,
     Map(&[
@@ -484,7 +484,7 @@ const TURN: Kind = Map(&[
     key("expect", Expectations, "judged on this turn's answer"),
     key("params", PARAMS, "over those of the case"),
 ]);
-const DATASET: Kind = Either(&[
+pub(super) const DATASET: Kind = Either(&[
     Word,
     Map(&[
         must("file", Word, "jsonl, json, csv, yaml or txt"),
@@ -505,18 +505,18 @@ const MUTATE: Kind = Either(&[
 ]);
 pub const LAYERS: &[&str] = &["unit", "integration", "scenario"];
 
-const LAYER: Key =
+pub(super) const LAYER: Key =
     key("layer", OneOf(LAYERS), "unit: after an image build; integration: after a service start; scenario: before a merge (default)");
-const TAGS: Key = key("tags", List(&Word), "for `--tag`");
-const TARGET: Key = key("target", Word, "a name in roadworthy.yaml; default `default`");
-const SYSTEM: Key = key("system", PROMPT, "the system message");
-const PARAMS_KEY: Key = key("params", PARAMS, "request parameters");
-const VARS: Key = key("vars", JsonMap, "values for `{{ name }}` in texts");
+pub(super) const TAGS: Key = key("tags", List(&Word), "for `--tag`");
+pub(super) const TARGET: Key = key("target", Word, "a name in roadworthy.yaml; default `default`");
+pub(super) const SYSTEM: Key = key("system", PROMPT, "the system message");
+pub(super) const PARAMS_KEY: Key = key("params", PARAMS, "request parameters");
+pub(super) const VARS: Key = key("vars", JsonMap, "values for `{{ name }}` in texts");
 const RETRY: Key = key("retry", Count, "further attempts after a miss; a later pass is `flaky`; excludes `pass_rate`");
 const REPEAT: Key = key("repeat", Count, "trials per case; all must pass unless `pass_rate` says otherwise");
 const RATE: Key = key("pass_rate", PASS_RATE, "how large a share of the trials must pass");
 const TIMEOUT: Key = key("timeout", Duration, "for one whole request, over the target's");
-const STREAM: Key = key("stream", Bool, "over the target's");
+pub(super) const STREAM: Key = key("stream", Bool, "over the target's");
 const EMPTY: Key = key("allow_empty", Bool, "an empty answer is fine; default false");
 
 pub const DEFAULTS: Kind = Map(&[SYSTEM, PARAMS_KEY, VARS, RETRY, REPEAT, RATE, TIMEOUT, STREAM, EMPTY, TAGS, LAYER, TARGET]);
@@ -554,7 +554,8 @@ pub const FILE_KEYS: &[Key] = &[
     TAGS,
     TARGET,
     key("defaults", DEFAULTS, "merged under every case"),
-    must("cases", List(&Map(CASE_KEYS)), "the cases"),
+    key("cases", List(&Map(CASE_KEYS)), "the cases, for `run`"),
+    key("loads", List(&Map(super::load_words::LOAD_KEYS)), "the loads, for `load`"),
 ];
 
 const ENDPOINT: &[Key] = &[
@@ -607,6 +608,7 @@ const ENDPOINT: &[Key] = &[
         ]),
         "for `cost`",
     ),
+    key("metrics", Word, "the service's Prometheus page, watched during loads"),
     key("ca_file", Word, "a PEM file with further certificate authorities"),
     key("max_response", Count, "bytes after decompression; default 67_108_864"),
 ];
