@@ -1,7 +1,9 @@
 //! What happens during a run, as one enum; and `fold`, which makes a `RunRecord` of it.
 
-use crate::record::{CaseRecord, RunEnd, RunHeader, RunRecord};
+use crate::record::load::{Level, LoadRecord, Tick};
+use crate::record::{CaseRecord, RunEnd, RunHeader, RunRecord, Verdict};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One line of a journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,6 +15,12 @@ pub enum Event {
     CaseStarted { id: String },
     /// A service does not answer yet, and why; cases wait for it.
     Waiting { target: String, why: String },
+    /// Some seconds of a load that still runs.
+    LoadProgress { id: String, ticks: Vec<Tick> },
+    /// A period of a soak has its figures.
+    LoadPeriod { id: String, level: Box<Level> },
+    /// A level of a load has its figures.
+    LoadLevel { id: String, level: Box<Level> },
     /// A case has its verdict.
     CaseFinished(Box<CaseRecord>),
     /// The run came to its end.
@@ -25,6 +33,8 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
     let mut started: Vec<String> = Vec::new();
     let mut position = std::collections::HashMap::new();
     let mut has_header = false;
+    // Loads that have not come to their end.
+    let mut running: BTreeMap<String, LoadRecord> = BTreeMap::new();
     for event in events {
         match event {
             Event::RunStarted(header) if !has_header => {
@@ -34,17 +44,41 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
             Event::RunStarted(_) => {}
             Event::CaseStarted { id } => started.push(id),
             Event::Waiting { .. } => {}
-            Event::CaseFinished(case) => match position.get(&case.id) {
-                Some(&at) => record.cases[at] = *case,
-                None => {
-                    position.insert(case.id.clone(), record.cases.len());
-                    record.cases.push(*case);
+            Event::LoadProgress { id, ticks } => running.entry(id).or_default().ticks.extend(ticks),
+            Event::LoadPeriod { id, level } => running.entry(id).or_default().periods.push(*level),
+            Event::LoadLevel { id, level } => running.entry(id).or_default().levels.push(*level),
+            Event::CaseFinished(case) => {
+                running.remove(&case.id);
+                match position.get(&case.id) {
+                    Some(&at) => record.cases[at] = *case,
+                    None => {
+                        position.insert(case.id.clone(), record.cases.len());
+                        record.cases.push(*case);
+                    }
                 }
-            },
+            }
             Event::RunFinished(end) => record.end = Some(end),
         }
     }
+    record.cases.extend(running.into_iter().map(|(id, load)| cut_off(id, load)));
     let order: std::collections::HashMap<&str, usize> = started.iter().enumerate().rev().map(|(i, id)| (id.as_str(), i)).collect();
     record.cases.sort_by_key(|c| order.get(c.id.as_str()).copied().unwrap_or(usize::MAX));
     record
+}
+
+/// What is known of a load that was killed: its figures so far, and no verdict.
+fn cut_off(id: String, mut load: LoadRecord) -> CaseRecord {
+    load.tick_s = 1.0;
+    load.notes.push("the run was cut off: these are the figures up to then".into());
+    let seconds = load.ticks.last().map_or(0.0, |t| t.t_s);
+    let (scenario, name) = id.split_once("::").map_or(("", id.as_str()), |(s, n)| (s, n));
+    CaseRecord {
+        scenario: scenario.to_owned(),
+        name: name.to_owned(),
+        verdict: Verdict::Error,
+        why: format!("cut off after {seconds:.0} s, so there is no verdict"),
+        load: Some(Box::new(load)),
+        id,
+        ..CaseRecord::default()
+    }
 }

@@ -11,10 +11,10 @@
 //! | floor | rooms | about |
 //! |---|---|---|
 //! | 5 doors | [`cli`], [`harness`] | arguments become one call, files and an exit code |
-//! | 4 doing | [`target`], [`run`], [`drive`], [`journal`], [`baseline`], [`sim`], [`clock`] | the only async, the only I/O |
+//! | 4 doing | [`target`], [`run`], [`drive`], [`monitor`], [`journal`], [`baseline`], [`sim`], [`clock`] | the only async, the only I/O |
 //! | 3 telling | [`event`], [`report`], [`compare`] | what happened, as data and as text |
 //! | 2 description | [`scenario`], [`plan`], [`options`] | text becomes a plan, or every mistake in it |
-//! | 1 judgement | [`expect`], [`load`], [`mutate`], [`semantic`], [`stats`], [`verdict`] | pure functions that return findings and verdicts |
+//! | 1 judgement | [`expect`], [`load`], [`gauges`], [`mutate`], [`semantic`], [`stats`], [`verdict`] | pure functions that return findings and verdicts |
 //! | 0 words | [`exchange`], [`finding`], [`record`], [`diagnostic`], [`redact`], [`units`] | plain data |
 //!
 //! Most users want the command line; [`harness`] puts the same judgement into `cargo test`.
@@ -31,9 +31,11 @@ pub mod event;
 pub mod exchange;
 pub mod expect;
 pub mod finding;
+pub mod gauges;
 pub mod harness;
 pub mod journal;
 pub mod load;
+pub mod monitor;
 pub mod mutate;
 pub mod options;
 pub mod plan;

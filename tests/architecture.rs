@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 /// Rooms by floor, lowest first. `ARCHITECTURE.md` explains them.
 const FLOORS: [&[&str]; 6] = [
     &["exchange", "finding", "record", "diagnostic", "redact", "units"],
-    &["expect", "load", "mutate", "semantic", "stats", "verdict"],
+    &["expect", "gauges", "load", "mutate", "semantic", "stats", "verdict"],
     &["scenario", "plan", "options"],
     &["compare", "event", "report"],
-    &["target", "run", "drive", "journal", "baseline", "sim", "clock"],
+    &["target", "run", "drive", "monitor", "journal", "baseline", "sim", "clock"],
     &["cli", "harness"],
 ];
 

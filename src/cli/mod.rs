@@ -6,6 +6,7 @@ mod check;
 mod compare;
 mod config;
 mod init;
+mod load;
 mod merge;
 mod models;
 mod output;
@@ -32,6 +33,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
     };
     match cli.command {
         args::Command::Run(args) => run::main(&args),
+        args::Command::Load(args) => load::main(&args),
         args::Command::Check(args) => check::main(&args),
         args::Command::Report(args) => report::report(&args),
         args::Command::Replay(args) => report::replay(&args),

@@ -155,7 +155,7 @@ impl Project {
     }
 
     /// A file's part of case ids: its path without ending and without the folder that all scenarios share.
-    fn prefix(&self, name: &str) -> String {
+    pub fn prefix(&self, name: &str) -> String {
         let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or(name);
         let inside = self.options.scenarios.iter().find_map(|dir| stem.strip_prefix(&format!("{}/", dir.trim_end_matches('/'))));
         let stem = inside.unwrap_or(stem);

@@ -5,6 +5,7 @@ pub mod climb;
 pub mod errors;
 pub mod histogram;
 pub mod judge;
+pub mod notes;
 pub mod sample;
 pub mod schedule;
 pub mod soak;

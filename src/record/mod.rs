@@ -13,7 +13,7 @@ use std::time::Duration;
 pub const FORMAT: u32 = 1;
 
 /// The five verdicts, worst last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The evidence meets the case's bar.
@@ -23,6 +23,7 @@ pub enum Verdict {
     /// Too few samples to say.
     Inconclusive,
     /// The case could not be judged.
+    #[default]
     Error,
     /// The service was reached and does not meet the bar.
     Fail,
@@ -88,7 +89,7 @@ pub struct TargetRecord {
 }
 
 /// One case with its verdict and all evidence.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CaseRecord {
     pub id: String,
     pub scenario: String,

@@ -5,6 +5,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 mod latency;
+pub mod load;
 pub mod markdown;
 pub mod terminal;
 

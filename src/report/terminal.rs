@@ -97,6 +97,10 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
     if let Some(crash) = record.cases.iter().find(|c| c.why.starts_with("service crashed")) {
         out.push_str(&paint(&format!("The service crashed during `{}`.\n", crash.id), "1;31", style));
     }
+    for (case, load) in super::load::loads(record) {
+        out.push_str(&super::load::summary(case, load, style));
+        out.push('\n');
+    }
     if style.evidence {
         for case in record.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error | Verdict::Inconclusive)) {
             out.push_str(&self::case(case));

@@ -24,6 +24,7 @@ pub struct Service {
     pub model: OnceLock<Option<String>>,
     /// Set when the service refused `stream_options`.
     without_usage: AtomicBool,
+    ca: Option<Vec<u8>>,
     /// Set when the service went away after it had been ready: the case that saw it first.
     pub crashed: OnceLock<String>,
 }
@@ -85,7 +86,37 @@ impl Service {
         if target.model.is_some() {
             let _ = model.set(target.model.clone());
         }
-        Ok(Service { target, base_url, client, fresh, limiter, model, without_usage: AtomicBool::new(false), crashed: OnceLock::new() })
+        Ok(Service { target, base_url, client, fresh, limiter, model, without_usage: AtomicBool::new(false), ca, crashed: OnceLock::new() })
+    }
+
+    /// The same service with a state of its own.
+    pub fn again(&self) -> Result<Service, String> {
+        Service::new(self.target.clone(), self.base_url.clone(), self.ca.clone())
+    }
+
+    /// Whether the service tells token counts at the end of a stream; known after the first request.
+    pub fn tells_usage(&self) -> bool {
+        !self.without_usage.load(Ordering::Relaxed)
+    }
+
+    /// The way that requests of a load take.
+    pub async fn route(&self) -> Result<super::Route, String> {
+        super::Route::new(&self.target, &self.base_url, self.ca.as_deref()).await
+    }
+
+    /// Reads a text page of the service or of something beside it, within a second. The target's key goes only to its own host.
+    pub async fn page(&self, url: &str) -> Result<String, String> {
+        let own = reqwest::Url::parse(url).ok().zip(reqwest::Url::parse(&self.base_url).ok());
+        let own = own.is_some_and(|(a, b)| a.host() == b.host() && a.port_or_known_default() == b.port_or_known_default());
+        let request = if own { self.with_headers(self.client.get(url)) } else { self.client.get(url) };
+        let read = async {
+            let response = request.send().await.map_err(|e| chain(&e))?;
+            if !response.status().is_success() {
+                return Err(format!("status {}", response.status().as_u16()));
+            }
+            response.text().await.map_err(|e| chain(&e))
+        };
+        tokio::time::timeout(Duration::from_millis(900), read).await.unwrap_or_else(|_| Err("no answer within 0.9 s".into()))
     }
 
     /// The address requests go to.

@@ -121,7 +121,7 @@ fn evidence_link() -> Option<String> {
 }
 
 /// GitHub reads annotations from the output, and a summary and outputs from files it names.
-fn tell_github(record: &RunRecord, redactor: &Redactor) -> Exit {
+pub(in crate::cli) fn tell_github(record: &RunRecord, redactor: &Redactor) -> Exit {
     if std::env::var("GITHUB_ACTIONS").as_deref() != Ok("true") {
         return Exit::Pass;
     }

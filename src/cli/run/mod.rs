@@ -5,7 +5,9 @@ mod prepare;
 mod services;
 
 pub(crate) use finish::Reports;
-pub(in crate::cli) use services::history;
+pub(in crate::cli) use finish::tell_github;
+pub(in crate::cli) use prepare::labels;
+pub(in crate::cli) use services::{connect, history, script};
 
 use super::args::{Color, CommonArgs, Format, RunArgs};
 use super::output::{self, data, talk};
@@ -97,7 +99,7 @@ fn libtest_arguments(args: &RunArgs, common: &CommonArgs, color: bool) -> Argume
 }
 
 /// A run id that sorts by time; nextest's when it runs the harness, so that its processes share one record.
-fn run_id(nextest: Option<String>) -> String {
+pub(in crate::cli) fn run_id(nextest: Option<String>) -> String {
     match nextest {
         Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !id.is_empty() => id,
         _ => {
@@ -107,8 +109,14 @@ fn run_id(nextest: Option<String>) -> String {
     }
 }
 
-fn header(prepared: &Prepared, seed: u64, run_id: &str) -> RunHeader {
-    let targets = prepared.project.options.targets.iter().map(|(name, target)| {
+pub(in crate::cli) fn header(
+    options: &crate::options::Options,
+    labels: &std::collections::BTreeMap<String, String>,
+    shard: Option<(u64, u64)>,
+    seed: u64,
+    run_id: &str,
+) -> RunHeader {
+    let targets = options.targets.iter().map(|(name, target)| {
         let address = match &target.address {
             Address::Url(url) => url.clone(),
             Address::Simulate(file) => format!("simulated by {file}"),
@@ -122,9 +130,9 @@ fn header(prepared: &Prepared, seed: u64, run_id: &str) -> RunHeader {
         started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
         seed,
         targets: targets.collect(),
-        labels: prepared.labels.clone(),
-        environment: prepared.project.options.environment.clone(),
-        shard: prepared.shard,
+        labels: labels.clone(),
+        environment: options.environment.clone(),
+        shard,
     }
 }
 
@@ -176,7 +184,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     };
     let terms = Terms { budget: prepared.budget, seed: args.seed, today, redactor: redactor.clone() };
     let engine = Arc::new(Engine::new(services, terms, meaning, history, sink));
-    engine.emit(Event::RunStarted(header(&prepared, args.seed, &run_id)));
+    engine.emit(Event::RunStarted(header(&prepared.project.options, &prepared.labels, prepared.shard, args.seed, &run_id)));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len().max(1)));
     let progress = Arc::new(Progress::start(if from_harness { 0 } else { prepared.cases.len() }));

@@ -52,6 +52,21 @@ fn shard(told: &str) -> Result<(u64, u64), String> {
     if index == 0 || index > of { Err(format!("there is no shard {index} of {of}; they count from 1")) } else { Ok((index, of)) }
 }
 
+/// Facts to keep in the record: the commit where CI tells it, and what was given.
+pub(in crate::cli) fn labels(told: &[String]) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
+    let mut labels = BTreeMap::new();
+    if let Some(commit) = ["CI_COMMIT_SHA", "GITHUB_SHA"].iter().find_map(|v| std::env::var(v).ok()) {
+        labels.insert("commit".to_owned(), commit);
+    }
+    for label in told {
+        let (key, value) = label.split_once('=').ok_or_else(|| {
+            vec![Diagnostic::error("bad-label", format!("`--label {label}` has no `=`")).hint("write it like --label image=sha256:…")]
+        })?;
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(labels)
+}
+
 pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
     let project = project::open(&args.project.common, from)?;
     let scenarios = project.scenarios(&args.project)?;
@@ -87,16 +102,7 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
         tokens: args.max_tokens_total.or(project.options.budget.tokens),
         time: project.options.budget.time,
     };
-    let mut labels = BTreeMap::new();
-    if let Some(commit) = ["CI_COMMIT_SHA", "GITHUB_SHA"].iter().find_map(|v| std::env::var(v).ok()) {
-        labels.insert("commit".to_owned(), commit);
-    }
-    for label in &args.label {
-        let (key, value) = label.split_once('=').ok_or_else(|| {
-            vec![Diagnostic::error("bad-label", format!("`--label {label}` has no `=`")).hint("write it like --label image=sha256:…")]
-        })?;
-        labels.insert(key.to_owned(), value.to_owned());
-    }
+    let labels = labels(&args.label)?;
     Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels, shard })
 }
 

@@ -60,11 +60,16 @@ pub(super) fn scripts(project: &Project, cases: &[Planned]) -> Result<BTreeMap<S
     }
     for name in &names(&project.options, cases) {
         let Some(Address::Simulate(file)) = project.options.targets.get(name).map(|t| &t.address) else { continue };
-        let text = std::fs::read_to_string(project.root.join(file))
-            .map_err(|e| vec![Diagnostic::error("unreadable", format!("{file} of target `{name}` cannot be read: {e}"))])?;
-        scripts.insert(name.to_owned(), sim::parse(&Arc::new(Source { name: file.clone(), text }))?);
+        scripts.insert(name.to_owned(), script(project, name, file)?);
     }
     Ok(scripts)
+}
+
+/// Reads the description of a simulated service.
+pub(in crate::cli) fn script(project: &Project, name: &str, file: &str) -> Result<sim::Script, Vec<Diagnostic>> {
+    let text = std::fs::read_to_string(project.root.join(file))
+        .map_err(|e| vec![Diagnostic::error("unreadable", format!("{file} of target `{name}` cannot be read: {e}"))])?;
+    sim::parse(&Arc::new(Source { name: file.to_owned(), text }))
 }
 
 /// What earlier runs measured of the cases that are held to it. `but` is a run that is not compared with itself.
@@ -103,32 +108,48 @@ pub(super) fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtim
     let mut simulated = Vec::new();
     let helpers = helpers(&prepared.project.options, &prepared.cases);
     for name in names(&prepared.project.options, &prepared.cases) {
-        let target = prepared.project.options.targets[&name].clone();
-        let base_url = match &target.address {
-            Address::Url(url) => url.clone(),
-            Address::Simulate(file) => {
-                let script = prepared.scripts.remove(&name).ok_or_else(|| format!("{file} was not read"))?;
-                let running =
-                    runtime.block_on(sim::start(script, 0)).map_err(|e| format!("the simulated service {file} cannot start: {e}"))?;
-                let url = running.base_url.clone();
-                simulated.push(running);
-                url
+        let script = prepared.scripts.remove(&name);
+        let (service, running) = connect(&prepared.project, &name, script, runtime)?;
+        let again = (helpers.contains(&name) && asked.contains(&name)).then(|| service.again()).transpose()?;
+        simulated.extend(running);
+        match again {
+            Some(again) => {
+                helping.insert(name.clone(), Arc::new(again));
+                by_target.insert(name, service);
             }
-        };
-        let ca = match &target.ca_file {
-            Some(file) => Some(std::fs::read(prepared.project.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"))?),
-            None => None,
-        };
-        let connect = || Service::new(target.clone(), base_url.clone(), ca.clone()).map_err(|why| format!("target `{name}`: {why}"));
-        if helpers.contains(&name) {
-            helping.insert(name.clone(), Arc::new(connect()?));
-        }
-        if asked.contains(&name) {
-            by_target.insert(name.clone(), connect()?);
+            None if helpers.contains(&name) => {
+                helping.insert(name, Arc::new(service));
+            }
+            None => {
+                by_target.insert(name, service);
+            }
         }
     }
     let meaning = meaning(&prepared.project, &helping, needs_vectors(&prepared.cases));
     Ok(Services { by_target, meaning, simulated })
+}
+
+/// Connects to a target, or starts it where it is simulated.
+pub(in crate::cli) fn connect(
+    project: &Project,
+    name: &str,
+    script: Option<sim::Script>,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<(Service, Option<sim::Running>), String> {
+    let target = project.options.targets[name].clone();
+    let (base_url, running) = match &target.address {
+        Address::Url(url) => (url.clone(), None),
+        Address::Simulate(file) => {
+            let script = script.ok_or_else(|| format!("{file} was not read"))?;
+            let running = runtime.block_on(sim::start(script, 0)).map_err(|e| format!("the simulated service {file} cannot start: {e}"))?;
+            (running.base_url.clone(), Some(running))
+        }
+    };
+    let ca = match &target.ca_file {
+        Some(file) => Some(std::fs::read(project.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"))?),
+        None => None,
+    };
+    Ok((Service::new(target, base_url, ca).map_err(|why| format!("target `{name}`: {why}"))?, running))
 }
 
 /// The models that help judging, as the configuration names them.
