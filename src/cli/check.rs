@@ -11,27 +11,32 @@ pub fn main(args: &ProjectArgs) -> Exit {
     let checked = project::open(&args.common, Path::new(".")).and_then(|project| {
         let scenarios = project.scenarios(args)?;
         let planned = project.plan(&scenarios)?;
-        let mut warnings: Vec<_> = scenarios.iter().flat_map(lint::scenario).collect();
+        let mut loads = 0;
+        for scenario in &scenarios {
+            loads += crate::plan::loads(scenario, &project.prefix(&scenario.source.name), 0)?.len();
+        }
+        let mut warnings: Vec<_> = scenarios.iter().flat_map(|s| [lint::scenario(s), lint::loads(s)].concat()).collect();
         warnings.extend(lint::suite(&scenarios));
         warnings.extend(lint::environment(&project.options.environment, &project.options.production));
-        Ok((scenarios.len(), planned.len(), warnings))
+        Ok((scenarios.len(), planned.len(), loads, warnings))
     });
     match checked {
         Err(found) => {
             output::diagnostics(&found, color);
             Exit::BadInput
         }
-        Ok((_, 0, _)) => {
+        Ok((_, 0, 0, _)) => {
             output::talk("nothing to check: no scenario was found");
             Exit::NothingRan
         }
-        Ok((files, cases, warnings)) => {
+        Ok((files, cases, loads, warnings)) => {
             output::diagnostics(&warnings, color);
-            output::data(&format!(
-                "{files} file{}, {cases} case{}: no mistakes\n",
-                if files == 1 { "" } else { "s" },
-                if cases == 1 { "" } else { "s" }
-            ));
+            let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+            let mut parts = vec![count(files, "file"), count(cases, "case")];
+            if loads > 0 {
+                parts.push(count(loads, "load"));
+            }
+            output::data(&format!("{}: no mistakes\n", parts.join(", ")));
             Exit::Pass
         }
     }

@@ -209,8 +209,7 @@ impl<C: Caller, F: Fn() -> C + Send + Sync + 'static> Engine<C, F> {
         if thinks || !matches!(spec.mode, Mode::Closed { .. }) {
             return true;
         }
-        let tally = lock(&self.tally);
-        tally.in_flight as f64 >= 0.9 * spec.target
+        lock(&self.tally).lately(now) >= 0.9 * spec.target
     }
 
     async fn issue(&self, spec: &LevelSpec, start: Instant, ends: Ends, tasks: &mut JoinSet<()>) {

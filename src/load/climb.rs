@@ -124,7 +124,8 @@ impl Climb {
                 once(LevelSpec { target, mode, duration, requests: None, sweep: None })
             }
             Shape::Soak { of, duration, .. } => once(match of {
-                Of::Users => closed(self.soak_level, Some((self.soak_level / 10.0).max(1.0)), Some(duration), None),
+                // A twentieth of the time, a minute at most, to come up.
+                Of::Users => closed(self.soak_level, Some(self.soak_level / (duration.as_secs_f64() / 20.0).clamp(1e-3, 60.0)), Some(duration), None),
                 Of::Rate => open(self.soak_level, Arrivals::Poisson, Some(duration), None),
             }),
             Shape::Sweep { tokens, users, requests } => match place < tokens.len() {

@@ -188,6 +188,13 @@ impl Tally {
         self.changed = self.changed.max(at);
     }
 
+    /// Mean number of requests in flight over the last second or so.
+    pub fn lately(&mut self, now: Instant) -> f64 {
+        self.settle(now);
+        let place = ((self.since(now) / self.timeline.width_s) as usize).saturating_sub(1);
+        self.timeline.bins.get(place).map_or(0.0, |b| b.area / self.timeline.width_s)
+    }
+
     /// A request is about to be sent.
     pub fn begin(&mut self, at: Instant) -> Ticket {
         self.settle(at);

@@ -195,7 +195,7 @@ fn period_line(period: &Level) -> String {
     let f = &period.figures;
     format!(
         "    {:>8} {:>8} requests, errors {}, {:.2} answers/s, ttft p95 {}, e2e p50 {} p95 {}\n",
-        format!("{:.0} min", period.ended_s / 60.0),
+        crate::units::show(std::time::Duration::from_secs_f64(period.ended_s.max(0.0))),
         period.counts.scheduled,
         percent(period.counts.error_rate()),
         f.rps_ok,

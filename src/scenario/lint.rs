@@ -1,8 +1,10 @@
 //! What is legal but unwise, as warnings of `roadworthy check`.
 
-use super::{Case, Expected, Input, Scenario};
+use super::{Case, Expected, Input, LoadInput, LoadSource, Scenario};
 use crate::diagnostic::Diagnostic;
 use crate::expect::{Check, Expectation, mentions};
+use crate::load::judge::LoadCheck;
+use crate::load::{Ceiling, Metric, Of, Shape, Stat};
 use crate::verdict::rate::{Decision, PassRate, clean_trials_needed};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -53,6 +55,66 @@ pub fn scenario(scenario: &Scenario) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+/// Looks at the loads of one file.
+pub fn loads(scenario: &Scenario) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for load in &scenario.loads {
+        let mut warn = |code, message: String, hint: &str| {
+            found.push(Diagnostic::error(code, message).warning().at(&scenario.source, load.place).hint(hint));
+        };
+        let ceilings: Vec<&Ceiling> = load.expect.iter().flat_map(|e| if let LoadCheck::Latency(c) = &e.check { c.as_slice() } else { &[] }).collect();
+        let spread = ceilings.iter().any(|c| c.stat != Stat::Mean) || load.expect.iter().any(|e| matches!(e.check, LoadCheck::Variation(_)));
+        if ceilings.iter().any(|c| c.stat == Stat::Mean) && !spread {
+            warn(
+                "mean-alone",
+                format!("`{}` limits a mean and nothing about its spread: half of the users may wait twice as long", load.name),
+                "limit `p95` beside it, or `variation: { e2e: 20% }`",
+            );
+        }
+        if ceilings.iter().any(|c| c.metric == Metric::Ttfb) {
+            warn(
+                "ttfb",
+                format!("`{}` limits ttfb, which many servers send before they have read the prompt", load.name),
+                "limit `ttft`, the time to the first token",
+            );
+        }
+        let open = matches!(load.shape.of(), Of::Rate);
+        if open && ceilings.iter().any(|c| c.metric == Metric::Ttft) && !ceilings.iter().any(|c| c.metric == Metric::TtftSched) {
+            warn(
+                "ttft-in-open-loop",
+                format!("`{}` sends at a rate and limits ttft, which leaves out the time that requests wait to be sent", load.name),
+                "limit `ttft_sched`, the time from the intended start",
+            );
+        }
+        let longest = load.inputs.iter().map(input_length).max().unwrap_or(0);
+        if !ceilings.is_empty() && longest < 100 && !matches!(load.shape, Shape::Sweep { .. }) {
+            warn(
+                "short-prompts",
+                format!("`{}` limits latency for short prompts only: the longest has {longest} characters", load.name),
+                "add an input as long as production's; prefill time grows with it",
+            );
+        }
+        if load.abort.is_none() && matches!(load.shape, Shape::Soak { duration, .. } if duration.as_secs() >= 3600) {
+            warn("no-abort", format!("`{}` runs on for hours even when every request fails", load.name), "write `abort_on: { error_rate: 20% }`");
+        }
+    }
+    found
+}
+
+fn input_length(input: &LoadInput) -> usize {
+    let rows = input.rows.iter().flatten().map(|r| {
+        let told: usize = r.messages.iter().flatten().map(|m| m["content"].as_str().map_or(0, |t| t.chars().count())).sum();
+        told + r.vars.values().map(|v| v.to_string().chars().count()).sum::<usize>()
+    });
+    let own = match &input.source {
+        LoadSource::Prompt(text) => text.chars().count(),
+        LoadSource::Messages(messages) => messages.iter().map(|m| m["content"].as_str().map_or(0, |t| t.chars().count())).sum(),
+        LoadSource::FromRow => 0,
+        LoadSource::Random { tokens, .. } => *tokens as usize * 5,
+    };
+    own + input.system.as_deref().map_or(0, |s| s.chars().count()) + rows.max().unwrap_or(0)
 }
 
 /// Looks at all files together: latency limits that only short prompts are held to.

@@ -608,7 +608,7 @@ const ENDPOINT: &[Key] = &[
         ]),
         "for `cost`",
     ),
-    key("metrics", Word, "the service's Prometheus page, watched during loads"),
+    key("metrics", Word, "the service's Prometheus page, watched during loads: a path of its host such as `/metrics`, or an address"),
     key("ca_file", Word, "a PEM file with further certificate authorities"),
     key("max_response", Count, "bytes after decompression; default 67_108_864"),
 ];

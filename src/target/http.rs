@@ -104,6 +104,12 @@ impl Service {
         super::Route::new(&self.target, &self.base_url, self.ca.as_deref()).await
     }
 
+    /// The service's Prometheus page, where the configuration names one; a path counts from the host, as `ready.path` does.
+    pub fn metrics_url(&self) -> Option<String> {
+        let told = self.target.metrics.as_ref()?;
+        Some(if told.starts_with('/') { super::ready::ready_url(&self.base_url, told) } else { told.clone() })
+    }
+
     /// Reads a text page of the service or of something beside it, within a second. The target's key goes only to its own host.
     pub async fn page(&self, url: &str) -> Result<String, String> {
         let own = reqwest::Url::parse(url).ok().zip(reqwest::Url::parse(&self.base_url).ok());

@@ -262,11 +262,11 @@ impl Lane {
         let open = self.open.as_mut()?;
         // Dispatching is ready at once on a connection whose last answer has been read.
         let ready = poll_fn(|cx| {
-            let over = open.driver.poll(cx).is_ready();
-            match open.sender.poll_ready(cx) {
-                Poll::Pending if over => Poll::Ready(false),
-                polled => polled.map(|r| r.is_ok()),
+            // A connection that has ended may still look ready to take a request that nobody would send.
+            if open.driver.poll(cx).is_ready() {
+                return Poll::Ready(false);
             }
+            open.sender.poll_ready(cx).map(|r| r.is_ok())
         });
         if !tokio::time::timeout(route.timeouts.connect, ready).await.unwrap_or(false) {
             return Some(Stale);
@@ -282,6 +282,7 @@ impl Lane {
         let Open { sender, driver, at } = open;
         let mut response = std::pin::pin!(sender.send_request(request));
         let headed = poll_fn(|cx| {
+            let mut over = false;
             for _ in 0..2 {
                 if let Poll::Ready(response) = response.as_mut().poll(cx) {
                     return Poll::Ready(match response {
@@ -289,10 +290,11 @@ impl Lane {
                         Err(e) => Waited::Broke(e.to_string()),
                     });
                 }
-                if driver.poll(cx).is_ready() {
-                    // The response may have come with the end of the connection.
-                    continue;
+                if over {
+                    return Poll::Ready(Waited::Broke("the connection ended".into()));
                 }
+                // The response may come with the end of the connection.
+                over = driver.poll(cx).is_ready();
             }
             if deadline.as_mut().poll(cx).is_ready() { Poll::Ready(Waited::Late) } else { Poll::Pending }
         })

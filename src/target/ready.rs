@@ -58,7 +58,7 @@ pub(crate) async fn is_alive(service: &Service) -> bool {
 }
 
 /// The ready path counts from the host: `/health` lies beside `/v1`, not below it.
-fn ready_url(base_url: &str, path: &str) -> String {
+pub(super) fn ready_url(base_url: &str, path: &str) -> String {
     match reqwest::Url::parse(base_url).and_then(|base| base.join(path)) {
         Ok(url) => url.to_string(),
         Err(_) => format!("{base_url}{path}"),

@@ -127,7 +127,7 @@ fn drive(
     let (stop_sent, stop) = oneshot::channel::<watch::Sender<bool>>();
     let ask = ask(shared, load, service, soak_level, &probe);
     let thread = spawn(load.workers, service.clone(), ask, probe.clone(), told, stop_sent);
-    let watching = Watch::new(&load.monitors, service.target.metrics.as_deref());
+    let watching = Watch::new(&load.monitors, service.metrics_url().as_deref());
     let begin = Instant::now();
     let (watch, ended) = shared.runtime.block_on(async {
         let mut watch = watching;
@@ -370,6 +370,9 @@ fn client_health(lag: &mut crate::load::histogram::Histogram, probe: &Probe, loa
     health.problems.extend(probe.problem());
     if open_files + 64 > limit {
         health.problems.push(format!("{open_files} files are open, and the limit is {limit}; raise it with `ulimit -n`"));
+    }
+    if matches!(load.shape.of(), crate::load::Of::Users) && out.first_errors.iter().any(|e| e.kind == crate::load::errors::SATURATED) {
+        health.problems.push("this process may open no more files, and each user needs one; raise the limit with `ulimit -n`".into());
     }
     let lost = out.levels.iter().filter(|l| !l.counts.balances()).count();
     if lost > 0 {

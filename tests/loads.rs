@@ -1,0 +1,271 @@
+//! `roadworthy load` against a simulated service over real sockets: whatever a service does wrong is counted under its name, the
+//! accounts balance, and an interrupt loses nothing.
+
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+/// A folder with a service, and what is asked of it.
+struct Project {
+    dir: tempfile::TempDir,
+}
+
+/// Rules that make a service of middling speed misbehave.
+fn project(rules: &str) -> Project {
+    let project = Project { dir: tempfile::tempdir().unwrap() };
+    project.write(
+        "roadworthy.yaml",
+        "targets: { default: { simulate: x.sim.yaml, timeout: { first_token: 1s, idle: 500ms, total: 2s } } }\n",
+    );
+    project.write("x.sim.yaml", &format!("simulated: x\nttft: 10ms\ntpot: 1ms\nrules:\n{rules}  - {{ answer: one two three four five }}\n"));
+    project
+}
+
+impl Project {
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.dir.path().join(name), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
+        let ours = |n: &String| n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST") || n.to_lowercase().ends_with("_proxy");
+        std::env::vars().map(|v| v.0).filter(ours).for_each(|n| {
+            command.env_remove(n);
+        });
+        command.current_dir(self.dir.path()).env("CI", "1").arg("load").args(args);
+        command
+    }
+
+    fn load(&self, args: &[&str]) -> (Output, Value) {
+        let json = self.dir.path().join("record.json");
+        let _ = std::fs::remove_file(&json);
+        let out = self.command(args).arg("--json").arg(&json).output().unwrap();
+        let record = std::fs::read_to_string(&json).map_or(Value::Null, |t| serde_json::from_str(&t).unwrap());
+        (out, record["cases"][0]["load"].clone())
+    }
+
+    fn journal(&self) -> PathBuf {
+        let runs = std::fs::read_dir(self.dir.path().join("runs")).unwrap();
+        runs.map(|e| e.unwrap().path()).max().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The kinds of errors of a load of 60 requests whose first one is fine.
+fn kinds(rules: &str) -> Vec<String> {
+    let (out, load) = project(rules).load(&["--users", "4", "--requests", "60", "--prompt", "x"]);
+    let counts = &load["levels"][0]["counts"];
+    let n = |key: &str| counts[key].as_u64().unwrap();
+    assert_eq!(n("scheduled"), 60, "{}", text(&out.stderr));
+    assert_eq!(n("scheduled"), n("ok") + n("failed") + n("cancelled") + n("dropped"));
+    assert_eq!(out.status.code(), Some(1), "errors over 1 % must fail the gate: {}", text(&out.stdout));
+    load["first_errors"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A fault for a tenth of the requests, never for the first.
+fn tenth(fault: &str) -> String {
+    format!("  - {{ when: {{ times: 1 }}, answer: fine }}\n  - {{ when: {{ share: 30% }}, answer: one two three four five, fault: {{ {fault} }} }}\n")
+}
+
+#[test]
+fn errors_have_the_names_of_the_sheet() {
+    assert_eq!(kinds(&tenth("status: 429")), ["http_429"]);
+    assert_eq!(kinds(&tenth("status: 503")), ["http_503"]);
+    assert_eq!(kinds(&tenth("status: 500, message: CUDA out of memory")), ["out_of_memory"]);
+    assert_eq!(kinds(&tenth("cut_after: 2")), ["conn_reset"]);
+    assert_eq!(kinds(&tenth("end_after: 2")), ["stream_truncated"]);
+    assert_eq!(kinds(&tenth("malformed_after: 2")), ["sse_malformed"]);
+    assert_eq!(kinds(&tenth("error_after: 2")), ["api_error"]);
+    assert_eq!(kinds(&tenth("body: \"<html>busy</html>\"")), ["json_malformed"]);
+    assert_eq!(kinds(&tenth("stall_after: 2")), ["idle_timeout"]);
+    assert_eq!(kinds(&tenth("endless_line: true")), ["sse_malformed"]);
+}
+
+#[test]
+fn a_service_that_stops_is_told_as_refused_connections() {
+    let found = kinds("  - { when: { times: 20 }, answer: fine }\n  - { when: { times: 1 }, fault: { exit: true } }\n");
+    assert!(found.contains(&"connect_refused".to_owned()), "{found:?}");
+}
+
+#[test]
+fn a_first_request_that_fails_starts_no_load() {
+    let (out, load) = project("  - { fault: { status: 401 } }\n").load(&["--users", "4", "--requests", "60", "--prompt", "x"]);
+    assert_eq!(out.status.code(), Some(3));
+    assert!(load.is_null() && text(&out.stdout).contains("the load was not started: status 401"), "{}", text(&out.stdout));
+}
+
+#[test]
+fn a_data_set_that_ends_ends_the_load() {
+    let p = project("");
+    p.write("prompts.txt", "一\n二\n三\n四\n五\n六\n七\n");
+    let (out, load) = p.load(&["--users", "3", "--runtime", "0s", "--data", "prompts.txt"]);
+    assert_eq!((out.status.code(), load["levels"][0]["counts"]["ok"].as_u64()), (Some(0), Some(7)), "{}", text(&out.stderr));
+}
+
+#[test]
+fn flags_and_files_are_read_as_strictly_as_scenarios() {
+    let p = project("");
+    let told = |args: &[&str]| {
+        let out = p.command(args).output().unwrap();
+        assert_eq!(out.status.code(), Some(2), "{args:?}: {}", text(&out.stdout));
+        text(&out.stderr)
+    };
+    assert!(told(&["--users", "0", "--prompt", "x"]).contains("`users` must be more than 0"));
+    assert!(told(&["--users", "2", "--runtime", "20"]).contains("has no unit"));
+    assert!(told(&["--users", "2", "--param", "temprature=0.1", "--prompt", "x"]).contains("temperature"));
+    assert!(told(&["--ramp", "10-20", "--prompt", "x"]).contains("10..100/10"));
+    assert!(told(&["--rate", "5", "--search", "9", "--prompt", "x"]).contains("not several"));
+    assert!(told(&["--users", "2", "--data", "nowhere.jsonl"]).contains("nowhere.jsonl"));
+    assert!(told(&["--users", "2", "--think-time", "2s..1s", "--prompt", "x"]).contains("start is above its end"));
+    assert_eq!(p.command(&[]).output().unwrap().status.code(), Some(4));
+}
+
+#[test]
+fn an_interrupt_reports_what_there_is() {
+    let p = project("");
+    let child = p
+        .command(&["--users", "2", "--runtime", "60s", "--prompt", "x", "--junit", "j.xml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(3500));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130));
+    let shown = text(&out.stdout);
+    assert!(shown.contains("interrupted: these are the figures up to then") && shown.contains("answers/s"), "{shown}");
+    assert!(std::fs::read_to_string(p.dir.path().join("j.xml")).unwrap().contains("interrupted"));
+}
+
+#[test]
+fn a_kill_loses_only_the_last_seconds() {
+    let p = project("");
+    let mut child =
+        p.command(&["--users", "2", "--runtime", "60s", "--prompt", "x"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(12_500));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_roadworthy"))
+        .current_dir(p.dir.path())
+        .arg("report")
+        .arg(p.journal())
+        .args(["--json", "r.json"])
+        .output()
+        .unwrap();
+    let record: Value = serde_json::from_str(&std::fs::read_to_string(p.dir.path().join("r.json")).unwrap()).unwrap();
+    let load = &record["cases"][0]["load"];
+    assert!(load["ticks"].as_array().is_some_and(|t| t.len() >= 9), "{record}");
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out.stdout));
+    assert!(text(&out.stdout).contains("cut off after"), "{}", text(&out.stdout));
+}
+
+#[test]
+fn a_monitor_that_is_silent_leaves_a_gap_and_no_failure() {
+    let p = project("");
+    let args = ["--users", "2", "--runtime", "3s", "--prompt", "x", "--monitor", "http://127.0.0.1:9/metrics", "--monitor", "nvidia_smi"];
+    // A stand-in for GPUs that are not here.
+    let bin = p.dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let tool = bin.join("nvidia-smi");
+    std::fs::write(&tool, "#!/bin/sh\necho '0, 87, 20480, 24576, 212.5, 61, 1980'\necho '1, [N/A], 1024, 24576, [N/A], 40, 210'\n").unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let json = p.dir.path().join("record.json");
+    let out = p.command(&args).env("PATH", path).arg("--json").arg(&json).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
+    let shown = text(&out.stdout);
+    assert!(shown.contains("http://127.0.0.1:9/metrics was never read"), "{shown}");
+    let record: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let series = record["cases"][0]["load"]["series"].as_array().unwrap();
+    let util = series.iter().find(|s| s["name"] == "gpu_util/0").unwrap();
+    assert_eq!(util["points"][0][1], 0.87);
+}
+
+#[test]
+fn too_few_files_make_the_run_invalid_not_wrong() {
+    let p = project("");
+    let out = p.command(&["--users", "80", "--requests", "400", "--prompt", "x"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
+    let line = format!("ulimit -n 40; exec {} load --users 80 --requests 400 --prompt x", env!("CARGO_BIN_EXE_roadworthy"));
+    let out = Command::new("sh").args(["-c", &line]).current_dir(p.dir.path()).output().unwrap();
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out.stdout));
+    assert!(text(&out.stdout).contains("may open no more files"), "{}", text(&out.stdout));
+}
+
+/// A service that closes each connection a moment after its answer, as servers do with idle ones.
+fn impatient() -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0u8; 8192];
+                let mut head = Vec::new();
+                // The body is small and comes with its head or right after it.
+                while !head.ends_with(b"}") && !head.starts_with(b"GET") {
+                    match stream.read(&mut buffer) {
+                        Ok(n) if n > 0 => head.extend_from_slice(&buffer[..n]),
+                        _ => return,
+                    }
+                }
+                let events = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{events}", events.len());
+                let _ = stream.write_all(answer.as_bytes());
+                std::thread::sleep(Duration::from_millis(20));
+            });
+        }
+    });
+    format!("http://{address}/v1")
+}
+
+#[test]
+fn connections_that_a_service_closes_while_they_are_idle_cost_nothing() {
+    let url = impatient();
+    let args = ["--base-url", &url, "--model", "m", "--users", "4", "--requests", "80", "--prompt", "x", "--think-time", "0s..60ms"];
+    let (out, load) = project("").load(&args);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
+    assert_eq!(load["levels"][0]["counts"]["ok"], 80);
+    assert!(load["levels"][0]["figures"]["e2e"]["max"].as_f64().unwrap() < 1000.0, "{load}");
+}
+
+#[test]
+fn a_ramp_finds_where_the_slots_end_and_a_soak_takes_its_share() {
+    let p = project("");
+    p.write("x.sim.yaml", "simulated: x\nttft: 50ms\ntpot: 5ms\nslots: 6\nrules: [ { answer: one two three four five } ]\n");
+    p.write(
+        "loads.yaml",
+        "scenario: x
+loads:
+  - name: most
+    prompt: x
+    shape: { ramp: { from: 2, step: 2, every: 3s, max: 20, until: { ttft: { p95: 68ms } } } }
+    expect: [ { max_concurrency: { min: 6 } }, { first_error: { not: [http_500] } } ]
+  - name: soak
+    prompt: x
+    shape: { soak: { share: 50%, of_load: most, duration: 4s, report_every: 2s } }
+    expect: [ { error_rate: 0.1% }, { e2e: { p50: 200ms } } ]
+",
+    );
+    let json = p.dir.path().join("record.json");
+    let out = p.command(&["loads.yaml", "--json", "record.json", "--csv", "csv", "--qianfan", "q.json", "--hdr-log", "x.hlog"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
+    let record: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let found = &record["cases"][0]["load"]["found"];
+    assert_eq!((found["last_stable"].as_f64(), found["first_unstable"].as_f64()), (Some(6.0), Some(8.0)), "{found}");
+    assert_eq!(record["cases"][1]["load"]["levels"][0]["target"], 3.0);
+    assert_eq!(record["cases"][1]["load"]["periods"].as_array().unwrap().len(), 2);
+    let q: Value = serde_json::from_str(&std::fs::read_to_string(p.dir.path().join("q.json")).unwrap()).unwrap();
+    let round = &q["qianfan_compat"]["rounds"][0];
+    assert_eq!((round["SuccessRate"].as_f64(), round["user_num"].as_f64()), (Some(100.0), Some(2.0)));
+    assert!(round["Latency 99%"].as_f64().unwrap() < 1.0 && round["RPM"].as_f64().unwrap() > 60.0);
+    assert!(std::fs::read_to_string(p.dir.path().join("csv/levels.csv")).unwrap().lines().count() >= 5);
+    assert!(std::fs::read_to_string(p.dir.path().join("x.hlog")).unwrap().contains("Tag=e2e"));
+}
