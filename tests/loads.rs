@@ -14,11 +14,10 @@ struct Project {
 /// Rules that make a service of middling speed misbehave.
 fn project(rules: &str) -> Project {
     let project = Project { dir: tempfile::tempdir().unwrap() };
-    project.write(
-        "roadworthy.yaml",
-        "targets: { default: { simulate: x.sim.yaml, timeout: { first_token: 1s, idle: 500ms, total: 2s } } }\n",
-    );
-    project.write("x.sim.yaml", &format!("simulated: x\nttft: 10ms\ntpot: 1ms\nrules:\n{rules}  - {{ answer: one two three four five }}\n"));
+    project
+        .write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml, timeout: { first_token: 1s, idle: 500ms, total: 2s } } }\n");
+    project
+        .write("x.sim.yaml", &format!("simulated: x\nttft: 10ms\ntpot: 1ms\nrules:\n{rules}  - {{ answer: one two three four five }}\n"));
     project
 }
 
@@ -68,7 +67,9 @@ fn kinds(rules: &str) -> Vec<String> {
 
 /// A fault for a tenth of the requests, never for the first.
 fn tenth(fault: &str) -> String {
-    format!("  - {{ when: {{ times: 1 }}, answer: fine }}\n  - {{ when: {{ share: 30% }}, answer: one two three four five, fault: {{ {fault} }} }}\n")
+    format!(
+        "  - {{ when: {{ times: 1 }}, answer: fine }}\n  - {{ when: {{ share: 30% }}, answer: one two three four five, fault: {{ {fault} }} }}\n"
+    )
 }
 
 #[test]
@@ -172,7 +173,8 @@ fn a_monitor_that_is_silent_leaves_a_gap_and_no_failure() {
     let bin = p.dir.path().join("bin");
     std::fs::create_dir(&bin).unwrap();
     let tool = bin.join("nvidia-smi");
-    std::fs::write(&tool, "#!/bin/sh\necho '0, 87, 20480, 24576, 212.5, 61, 1980'\necho '1, [N/A], 1024, 24576, [N/A], 40, 210'\n").unwrap();
+    std::fs::write(&tool, "#!/bin/sh\necho '0, 87, 20480, 24576, 212.5, 61, 1980'\necho '1, [N/A], 1024, 24576, [N/A], 40, 210'\n")
+        .unwrap();
     #[cfg(unix)]
     std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
@@ -217,7 +219,8 @@ fn impatient() -> String {
                     }
                 }
                 let events = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
-                let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{events}", events.len());
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{events}", events.len());
                 let _ = stream.write_all(answer.as_bytes());
                 std::thread::sleep(Duration::from_millis(20));
             });
@@ -255,7 +258,8 @@ loads:
 ",
     );
     let json = p.dir.path().join("record.json");
-    let out = p.command(&["loads.yaml", "--json", "record.json", "--csv", "csv", "--qianfan", "q.json", "--hdr-log", "x.hlog"]).output().unwrap();
+    let out =
+        p.command(&["loads.yaml", "--json", "record.json", "--csv", "csv", "--qianfan", "q.json", "--hdr-log", "x.hlog"]).output().unwrap();
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
     let record: Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
     let found = &record["cases"][0]["load"]["found"];

@@ -29,15 +29,51 @@ fn python() -> Option<PathBuf> {
     None
 }
 
+/// Starts the model server and tells its address.
+fn serve(python: PathBuf) -> (Server, String) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/serve.py");
+    let mut server = Server(Command::new(python).arg(script).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let lines = std::io::BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let url =
+        lines.map_while(Result::ok).find_map(|l| l.strip_prefix("listening on ").map(str::to_owned)).expect("the server tells its address");
+    (server, url)
+}
+
+/// Tokens and speed as the server itself counts them: two pages, before and after.
+#[test]
+fn a_load_counts_what_the_server_counts() {
+    let Some(python) = python() else { return };
+    let (_server, url) = serve(python);
+    let temp = tempfile::tempdir().unwrap();
+    let json = temp.path().join("record.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_roadworthy"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real"))
+        .args(["load", "--base-url", &url, "--users", "2", "--requests", "24", "--prompt", "Tell me about the sea."])
+        .args(["--param", "max_tokens=24", "--param", "temperature=0", "--monitor", "target", "--out"])
+        .arg(temp.path())
+        .arg("--json")
+        .arg(&json)
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let load = &record["cases"][0]["load"];
+    let level = &load["levels"][0];
+    assert_eq!(level["counts"]["ok"], 24, "{shown}");
+    let ours = level["figures"]["total_tokens_out"].as_f64().unwrap();
+    assert_eq!(load["server"]["generation_tokens"].as_f64(), Some(ours), "{shown}");
+    // llama.cpp counts the time of decoding, slot by slot: tokens ÷ seconds is 1 ÷ tpot, first tokens included.
+    let decoding = load["server"]["decode_s"].as_f64().unwrap() * 1e3 / ours;
+    let tpot = level["figures"]["tpot"]["mean"].as_f64().unwrap();
+    assert!((tpot / decoding - 1.0).abs() < 0.10, "tpot {tpot} ms here, {decoding} ms there\n{shown}");
+}
+
 #[test]
 fn a_real_model_gets_the_documented_verdicts() {
     let Some(python) = python() else { return };
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real");
-    let mut server = Server(Command::new(python).arg(dir.join("serve.py")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-    let lines = std::io::BufReader::new(server.0.stdout.take().unwrap()).lines();
-    let url =
-        lines.map_while(Result::ok).find_map(|l| l.strip_prefix("listening on ").map(str::to_owned)).expect("the server tells its address");
-
+    let (_server, url) = serve(python);
     let temp = tempfile::tempdir().unwrap();
     // The built-in encoder, as a user would fetch it on a closed network.
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/models");

@@ -121,10 +121,8 @@ async fn load(ask: Ask, service: Service) -> Outcome {
     let service = Arc::new(service);
     let seed = ask.terms.seed;
     let count = AtomicU64::new(0);
-    let make = move || Client {
-        service: service.clone(),
-        rng: ChaCha8Rng::seed_from_u64(seed ^ (count.fetch_add(1, Ordering::Relaxed) << 20)),
-    };
+    let make =
+        move || Client { service: service.clone(), rng: ChaCha8Rng::seed_from_u64(seed ^ (count.fetch_add(1, Ordering::Relaxed) << 20)) };
     run(ask, Clock::Virtual, make, |_| {}, |_| {}).await
 }
 
@@ -172,7 +170,8 @@ fn think_time_and_limits_of_requests() {
 
 #[test]
 fn too_many_in_flight_are_dropped_and_counted() {
-    let mut asked = ask(Shape::Rate { rate: 50.0, arrivals: Arrivals::Poisson, duration: Some(Duration::from_secs(20)), requests: None }, 5);
+    let mut asked =
+        ask(Shape::Rate { rate: 50.0, arrivals: Arrivals::Poisson, duration: Some(Duration::from_secs(20)), requests: None }, 5);
     asked.terms.max_in_flight = 20;
     let out = virtually(async { load(asked, service(8)).await });
     let counts = out.levels[0].counts;

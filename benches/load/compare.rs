@@ -1,6 +1,6 @@
 //! Runs the reference and the tool in turn against a fresh server each time, and prints what the tool costs beside it.
 //!
-//! `[--rounds 1] [--only TEXT] [--alone]`; a round is reference, tool, tool, reference, so that drift of the machine cancels. The
+//! `[--rounds 1] [--only TEXT] [--alone] [--seconds 20] [--runs 3]`; a round is reference, tool, tool, reference, so that drift of the machine cancels. The
 //! command of the tool comes from `LOAD_COMMAND`, with `{addr}`, `{users}`, `{requests}`, `{tokens}`, `{spawn}`, `{runs}` and `{json}` filled in.
 //! Client and server get a core each where `taskset` exists.
 
@@ -133,6 +133,9 @@ pub fn main(arguments: &[String]) {
     let turns: &[Client] = if alone { &[Client::Reference] } else { &[Client::Reference, Client::Tool, Client::Tool, Client::Reference] };
     let pinned = Command::new("taskset").args(["-c", "1", "true"]).status().is_ok_and(|s| s.success());
     println!("{}", if pinned { "client on core 0, server on core 1" } else { "no core of their own: client and server may meet" });
+    if !alone && "schedule".contains(&only) {
+        schedule(option(arguments, "--runs", 3), option(arguments, "--seconds", 20), pinned);
+    }
     for load in LOADS.iter().filter(|l| l.name.contains(&only)) {
         let (mut reference, mut ours) = (Vec::new(), Vec::new());
         for turn in turns.iter().cycle().take(turns.len() * rounds) {
@@ -149,6 +152,37 @@ pub fn main(arguments: &[String]) {
             println!("  tool beside reference: {rate:.2} × the requests a second, {cpu:.2} × the CPU of a request");
         }
     }
+}
+
+/// An open loop of 2000 requests a second: does it keep its schedule?
+fn schedule(rounds: usize, seconds: usize, pinned: bool) {
+    let load = Load { name: "", users: 1, each: 1, tokens: 1, pace: None };
+    let (mut sent, mut lag) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let server = Server::start(&load, pinned);
+        let file = std::env::temp_dir().join(format!("load-{}.json", std::process::id()));
+        let line = format!(
+            "{} load --quiet --base-url http://{}/v1 --model m --rate 2000/s --arrivals constant --runtime {seconds}s --prompt x --out {} --json {}",
+            env!("CARGO_BIN_EXE_roadworthy"),
+            server.address,
+            file.with_extension("runs").display(),
+            file.display()
+        );
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let mut child =
+            on_core(pinned.then_some("0"), &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the client starts");
+        child.wait().expect("a child can be waited for");
+        let record: Value = serde_json::from_str(&std::fs::read_to_string(&file).expect("the client leaves figures")).expect("JSON");
+        let load = &record["cases"][0]["load"];
+        sent.push(load["levels"][0]["counts"]["scheduled"].as_f64().unwrap_or(f64::NAN));
+        lag.push(load["health"]["lag_p99"].as_f64().unwrap_or(f64::NAN));
+        server.stop();
+    }
+    let wanted = 2000.0 * seconds as f64;
+    let off = median(sent.iter().map(|n| (n / wanted - 1.0).abs() * 100.0));
+    let sent: Vec<String> = sent.iter().map(|n| format!("{n:.0}")).collect();
+    println!("open loop, 2000/s for {seconds} s: sent {} of {wanted:.0} ({off:.3} % off)", sent.join(", "));
+    println!("  taken up late by p99 {:.3} ms (median of {rounds}; {lag:?})", median(lag.iter().copied()));
 }
 
 /// One client against one server.

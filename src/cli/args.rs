@@ -201,6 +201,9 @@ pub struct LoadArgs {
     /// Requests started a second, instead of users, such as 20/s
     #[arg(long, value_name = "RATE", help_heading = "Without a file")]
     pub rate: Option<String>,
+    /// How requests of --rate are spaced; default poisson
+    #[arg(long, value_name = "KIND", help_heading = "Without a file", value_parser = ["poisson", "constant"])]
+    pub arrivals: Option<String>,
     /// One request every so often, instead of users
     #[arg(long, value_name = "TIME", help_heading = "Without a file")]
     pub interval: Option<String>,

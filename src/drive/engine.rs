@@ -86,10 +86,7 @@ impl Ends {
     /// Takes the right to send one more request.
     fn take(&self, now: Instant) -> bool {
         let open = !*self.stop.borrow() && self.at.is_none_or(|at| now < at);
-        open && self
-            .left
-            .as_ref()
-            .is_none_or(|left| left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok())
+        open && self.left.as_ref().is_none_or(|left| left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok())
     }
 
     /// True once no request will be sent any more.
@@ -128,7 +125,8 @@ impl<C: Caller, F: Fn() -> C + Send + Sync + 'static> Engine<C, F> {
     pub async fn level(&self, spec: &LevelSpec, mut pulse: impl FnMut(Pulse<'_>) -> Option<String>) -> (Level, Option<String>) {
         let start = self.clock.now();
         lock(&self.tally).begin_level(spec.target, start);
-        let rows = (spec.requests.is_none() && spec.duration.is_none() && !matches!(spec.mode, Mode::Trace { .. })).then(|| self.feed.rows());
+        let rows =
+            (spec.requests.is_none() && spec.duration.is_none() && !matches!(spec.mode, Mode::Trace { .. })).then(|| self.feed.rows());
         let ends = Ends {
             at: spec.duration.map(|d| start + d),
             left: spec.requests.or(rows).map(|n| Arc::new(AtomicU64::new(n))),

@@ -29,7 +29,10 @@ impl Caller for Lane {
 
 /// What a level tells while it runs.
 pub enum Pulse<'a> {
-    Second { tally: &'a mut Tally, now: Instant },
+    Second {
+        tally: &'a mut Tally,
+        now: Instant,
+    },
     /// Figures of one period of a soak.
     Period(Level),
 }

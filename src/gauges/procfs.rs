@@ -65,7 +65,10 @@ mod tests {
     fn a_process_with_an_odd_name() {
         let stat = "42 (my (odd) name) S 1 42 42 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 7 0 12345 1000 200";
         let found = process(stat, "Name: x\nVmRSS:\t  2048 kB\n");
-        assert_eq!((value(&found, "process_cpu_s"), value(&found, "threads"), value(&found, "process_memory")), (2.0, 7.0, 2048.0 * 1024.0));
+        assert_eq!(
+            (value(&found, "process_cpu_s"), value(&found, "threads"), value(&found, "process_memory")),
+            (2.0, 7.0, 2048.0 * 1024.0)
+        );
         assert_eq!(value(&found, "process_start"), 123.45);
     }
 }

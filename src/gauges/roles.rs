@@ -189,7 +189,9 @@ mod tests {
 
     #[test]
     fn the_same_figure_has_the_same_name_everywhere() {
-        let vllm = of("vllm:num_requests_waiting{engine=\"0\"} 2\nvllm:num_requests_waiting{engine=\"1\"} 3\nvllm:generation_tokens_total{} 90\nvllm:gpu_cache_usage_perc 0.4\n");
+        let vllm = of(
+            "vllm:num_requests_waiting{engine=\"0\"} 2\nvllm:num_requests_waiting{engine=\"1\"} 3\nvllm:generation_tokens_total{} 90\nvllm:gpu_cache_usage_perc 0.4\n",
+        );
         assert_eq!((vllm.0, value(&vllm.1, "waiting"), value(&vllm.1, "kv_usage")), (vec![Server::Vllm], Some(5.0), Some(0.4)));
         let sglang = of("sglang:num_queue_reqs 7\nsglang:token_usage 0.5\nsglang:generation_tokens_total 3\n");
         assert_eq!((value(&sglang.1, "waiting"), value(&sglang.1, "generation_tokens")), (Some(7.0), Some(3.0)));
@@ -210,7 +212,12 @@ mod tests {
 
     #[test]
     fn a_host_by_node_exporter() {
-        let (_, found) = of("node_memory_MemTotal_bytes 100\nnode_memory_MemAvailable_bytes 40\nnode_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 8\nnode_cpu_seconds_total{cpu=\"0\",mode=\"user\"} 2\n");
-        assert_eq!((value(&found, "host_memory"), value(&found, "cpu_busy"), value(&found, "cpu_all")), (Some(60.0), Some(2.0), Some(10.0)));
+        let (_, found) = of(
+            "node_memory_MemTotal_bytes 100\nnode_memory_MemAvailable_bytes 40\nnode_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 8\nnode_cpu_seconds_total{cpu=\"0\",mode=\"user\"} 2\n",
+        );
+        assert_eq!(
+            (value(&found, "host_memory"), value(&found, "cpu_busy"), value(&found, "cpu_all")),
+            (Some(60.0), Some(2.0), Some(10.0))
+        );
     }
 }

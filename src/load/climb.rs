@@ -24,12 +24,21 @@ pub struct LevelSpec {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mode {
     /// Users who wait for their answers; how many over time.
-    Closed { legs: Vec<Leg> },
+    Closed {
+        legs: Vec<Leg>,
+    },
     /// A rate over time.
-    Open { legs: Vec<Leg>, arrivals: Arrivals },
+    Open {
+        legs: Vec<Leg>,
+        arrivals: Arrivals,
+    },
     /// One request every so often.
-    Interval { every: Duration },
-    Trace { at_s: Vec<f64> },
+    Interval {
+        every: Duration,
+    },
+    Trace {
+        at_s: Vec<f64>,
+    },
 }
 
 /// What to do after a level.
@@ -125,7 +134,9 @@ impl Climb {
             }
             Shape::Soak { of, duration, .. } => once(match of {
                 // A twentieth of the time, a minute at most, to come up.
-                Of::Users => closed(self.soak_level, Some(self.soak_level / (duration.as_secs_f64() / 20.0).clamp(1e-3, 60.0)), Some(duration), None),
+                Of::Users => {
+                    closed(self.soak_level, Some(self.soak_level / (duration.as_secs_f64() / 20.0).clamp(1e-3, 60.0)), Some(duration), None)
+                }
                 Of::Rate => open(self.soak_level, Arrivals::Poisson, Some(duration), None),
             }),
             Shape::Sweep { tokens, users, requests } => match place < tokens.len() {
@@ -173,7 +184,10 @@ impl Climb {
         last.stable = Some(true);
         last.why = match proven {
             true => "borne".into(),
-            false => format!("borne by its point rate: {} requests, and {needed:.0} clean ones would prove the error limit", last.counts.scheduled),
+            false => format!(
+                "borne by its point rate: {} requests, and {needed:.0} clean ones would prove the error limit",
+                last.counts.scheduled
+            ),
         };
         self.search.proven &= proven;
         self.search.last_stable = Some(last.target);
@@ -354,7 +368,11 @@ pub fn bears(level: &Level, ticks: &[Tick], of: Of, limit: Share, objective: &Ob
         let mean = level.figures.rps_ok * level.figures.qps_bin_s;
         let chance = 2.0 / mean.max(1e-9).sqrt();
         if cv > 0.1_f64.max(chance) && of == Of::Users {
-            return (false, format!("throughput varies by {} from {:.0} s to {:.0} s", Share(cv), level.figures.qps_bin_s, level.figures.qps_bin_s), proven);
+            return (
+                false,
+                format!("throughput varies by {} from {:.0} s to {:.0} s", Share(cv), level.figures.qps_bin_s, level.figures.qps_bin_s),
+                proven,
+            );
         }
     }
     let why = match proven {

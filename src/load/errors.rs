@@ -14,7 +14,8 @@ pub fn name(failed: &Failed) -> String {
     if ["out of memory", "cuda oom", "outofmemory", "显存不足", "内存不足"].iter().any(|t| said.contains(t)) {
         return "out_of_memory".into();
     }
-    let too_long = ["maximum context length", "context length", "too long", "exceeds the available context", "exceed_context_size", "上下文长度"];
+    let too_long =
+        ["maximum context length", "context length", "too long", "exceeds the available context", "exceed_context_size", "上下文长度"];
     if failed.status.is_none_or(|s| s < 500) && too_long.iter().any(|t| said.contains(t)) {
         return "input_too_long".into();
     }
@@ -99,7 +100,10 @@ pub fn suggestions(firsts: &[FirstError], series: &[Series], scheduled: u64) -> 
     } else if matches!(first.kind.as_str(), "connect_refused" | "connect_timeout") {
         out.push("connections failed first: the listen backlog, a proxy or a limit on connections, not the model".into());
     } else if first.kind == SATURATED {
-        out.push("this client's cap on requests in flight was reached first: the service was too slow for the schedule, or the cap too low".into());
+        out.push(
+            "this client's cap on requests in flight was reached first: the service was too slow for the schedule, or the cap too low"
+                .into(),
+        );
     } else if is_server(&first.kind) {
         out.push(format!("{} came first: the service itself failed under load; its log at {:.0} s should say why", first.kind, first.t_s));
     }

@@ -227,7 +227,11 @@ mod tests {
     fn sketches_merge_as_if_they_had_been_one() {
         let (mut a, mut b, mut both) = (Sketch::default(), Sketch::default(), Sketch::default());
         for v in 1..2000u64 {
-            if v % 3 == 0 { a.record(v) } else { b.record(v) }
+            if v % 3 == 0 {
+                a.record(v)
+            } else {
+                b.record(v)
+            }
             both.record(v);
         }
         a.merge(&b);

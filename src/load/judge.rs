@@ -19,18 +19,31 @@ pub struct LoadExpectation {
 /// The closed list of expectations about loads.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LoadCheck {
-    ErrorRate { max: Share },
-    MaxConcurrency { min: f64 },
+    ErrorRate {
+        max: Share,
+    },
+    MaxConcurrency {
+        min: f64,
+    },
     Latency(Vec<Ceiling>),
     /// Of latencies, of completions (`qps`), or of a resource by its name.
     Variation(Vec<(String, Share)>),
     /// Output tokens a second of the service, and complete answers a second.
-    Throughput { tokens: Option<f64>, requests: Option<f64> },
-    Goodput { min: Option<f64>, share: Option<Share> },
+    Throughput {
+        tokens: Option<f64>,
+        requests: Option<f64>,
+    },
+    Goodput {
+        min: Option<f64>,
+        share: Option<Share>,
+    },
     NoLeak,
     Resources(Vec<(String, Bound)>),
     /// The kind of the first error: one of these, or none of those. No error at all is fine.
-    FirstError { only: Vec<String>, not: Vec<String> },
+    FirstError {
+        only: Vec<String>,
+        not: Vec<String>,
+    },
 }
 
 /// Limits on the values of a resource.
@@ -219,7 +232,11 @@ fn latency(expectation: &LoadExpectation, level: &Level, ceiling: &Ceiling, at: 
     let mut found = if over {
         finding(expectation, Outcome::Missed, sentence)
     } else if dist.n < ceiling.stat.needs() {
-        finding(expectation, Outcome::Inconclusive, format!("{sentence}; {} requests are needed to say so of the {stat}", ceiling.stat.needs()))
+        finding(
+            expectation,
+            Outcome::Inconclusive,
+            format!("{sentence}; {} requests are needed to say so of the {stat}", ceiling.stat.needs()),
+        )
     } else {
         finding(expectation, Outcome::Met, sentence)
     };
@@ -228,7 +245,13 @@ fn latency(expectation: &LoadExpectation, level: &Level, ceiling: &Ceiling, at: 
         let [low, high] = dist.bounds[i];
         found.evidence.push(format!("95 % interval of the {stat}, failures aside: {} to {}", show_ms(low), show_ms(high)));
     }
-    found.evidence.push(format!("p50 {} · p95 {} · p99 {} · max {}", show_ms(dist.p50), show_ms(dist.p95), show_ms(dist.p99), show_ms(dist.max)));
+    found.evidence.push(format!(
+        "p50 {} · p95 {} · p99 {} · max {}",
+        show_ms(dist.p50),
+        show_ms(dist.p95),
+        show_ms(dist.p99),
+        show_ms(dist.max)
+    ));
     found
 }
 
@@ -258,7 +281,11 @@ fn at_least(expectation: &LoadExpectation, what: &str, value: f64, min: f64, at:
 
 fn no_leak(expectation: &LoadExpectation, load: &LoadRecord) -> Finding {
     if load.trends.is_empty() {
-        return finding(expectation, Outcome::Inconclusive, "the load was too short to see a trend (24 intervals after the first fifth are needed)".into());
+        return finding(
+            expectation,
+            Outcome::Inconclusive,
+            "the load was too short to see a trend (24 intervals after the first fifth are needed)".into(),
+        );
     }
     let leaks: Vec<&str> = load.trends.iter().filter(|t| t.leak).map(|t| t.why.as_str()).collect();
     let mut found = if leaks.is_empty() {
@@ -335,7 +362,11 @@ fn first_error(expectation: &LoadExpectation, load: &LoadRecord, only: &[String]
     let standing = format!("at {} {} after {:.0} s", super::count(first.level), load.unit, first.t_s);
     let mut found =
         finding(expectation, if fine { Outcome::Met } else { Outcome::Missed }, format!("the first error is {} {standing}", first.kind));
-    found.evidence = load.first_errors.iter().map(|f| format!("{:.1} s: {} at {} {}: {}", f.t_s, f.kind, super::count(f.level), load.unit, f.excerpt)).collect();
+    found.evidence = load
+        .first_errors
+        .iter()
+        .map(|f| format!("{:.1} s: {} at {} {}: {}", f.t_s, f.kind, super::count(f.level), load.unit, f.excerpt))
+        .collect();
     if first.kind == SATURATED {
         found.evidence.push("raise `max_in_flight` to see what the service does".into());
     }
@@ -392,9 +423,21 @@ mod tests {
     fn ramps_are_judged_where_they_held() {
         let mut run = load(Counts { scheduled: 1000, ok: 1000, ..Counts::default() });
         run.levels[0].stable = Some(true);
-        run.levels.push(Level { target: 16.0, stable: Some(false), counts: Counts { scheduled: 100, failed: 100, ..Counts::default() }, ..Level::default() });
+        run.levels.push(Level {
+            target: 16.0,
+            stable: Some(false),
+            counts: Counts { scheduled: 100, failed: 100, ..Counts::default() },
+            ..Level::default()
+        });
         run.found = Some(Found { last_stable: Some(8.0), first_unstable: Some(16.0), ..Found::default() });
-        let shape = Shape::Ramp { of: super::super::Of::Users, from: 8.0, step: 8.0, every: Duration::from_secs(1), until: Default::default(), max: 64.0 };
+        let shape = Shape::Ramp {
+            of: super::super::Of::Users,
+            from: 8.0,
+            step: 8.0,
+            every: Duration::from_secs(1),
+            until: Default::default(),
+            max: 64.0,
+        };
         let check = |check| judge(&[LoadExpectation { name: "x".into(), line: 1, check }], &run, &shape)[0].outcome;
         assert_eq!(check(LoadCheck::ErrorRate { max: Share(0.01) }), Outcome::Met);
         assert_eq!(check(LoadCheck::MaxConcurrency { min: 8.0 }), Outcome::Met);

@@ -182,7 +182,11 @@ impl Ceiling {
 
 /// Shows milliseconds; infinity is what failures count as.
 pub fn show_ms(ms: f64) -> String {
-    if ms.is_finite() { show(Duration::from_secs_f64(ms.max(0.0) / 1e3)) } else { "no end (failed requests count as infinitely slow)".into() }
+    if ms.is_finite() {
+        show(Duration::from_secs_f64(ms.max(0.0) / 1e3))
+    } else {
+        "no end (failed requests count as infinitely slow)".into()
+    }
 }
 
 /// Conditions at which a level is no longer borne.
@@ -214,16 +218,67 @@ impl Of {
 /// How much load there is over time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
-    Constant { users: u64, spawn_rate: Option<f64>, duration: Option<Duration>, requests: Option<u64> },
-    Interval { every: Duration, duration: Option<Duration>, requests: Option<u64> },
-    Rate { rate: f64, arrivals: Arrivals, duration: Option<Duration>, requests: Option<u64> },
-    Trace { at_s: Vec<f64> },
-    Stages { of: Of, legs: Vec<Leg> },
-    Ramp { of: Of, from: f64, step: f64, every: Duration, until: Until, max: f64 },
-    Search { of: Of, from: f64, max: f64, every: Duration, limit: Share },
-    Soak { share: Share, of_load: Option<String>, of: Of, level: Option<f64>, duration: Duration, report_every: Duration },
-    Rounds { users: u64, interval: u64, rounds: u64, spawn_rate: Option<f64>, duration: Option<Duration>, requests: Option<u64>, stop: Stop },
-    Sweep { tokens: Vec<u64>, users: u64, requests: u64 },
+    Constant {
+        users: u64,
+        spawn_rate: Option<f64>,
+        duration: Option<Duration>,
+        requests: Option<u64>,
+    },
+    Interval {
+        every: Duration,
+        duration: Option<Duration>,
+        requests: Option<u64>,
+    },
+    Rate {
+        rate: f64,
+        arrivals: Arrivals,
+        duration: Option<Duration>,
+        requests: Option<u64>,
+    },
+    Trace {
+        at_s: Vec<f64>,
+    },
+    Stages {
+        of: Of,
+        legs: Vec<Leg>,
+    },
+    Ramp {
+        of: Of,
+        from: f64,
+        step: f64,
+        every: Duration,
+        until: Until,
+        max: f64,
+    },
+    Search {
+        of: Of,
+        from: f64,
+        max: f64,
+        every: Duration,
+        limit: Share,
+    },
+    Soak {
+        share: Share,
+        of_load: Option<String>,
+        of: Of,
+        level: Option<f64>,
+        duration: Duration,
+        report_every: Duration,
+    },
+    Rounds {
+        users: u64,
+        interval: u64,
+        rounds: u64,
+        spawn_rate: Option<f64>,
+        duration: Option<Duration>,
+        requests: Option<u64>,
+        stop: Stop,
+    },
+    Sweep {
+        tokens: Vec<u64>,
+        users: u64,
+        requests: u64,
+    },
 }
 
 /// When further rounds are pointless.
@@ -261,14 +316,22 @@ impl Shape {
     /// For people.
     pub fn says(&self) -> String {
         let ends = |duration: &Option<Duration>, requests: &Option<u64>| {
-            let parts: Vec<String> = [duration.map(|d| format!("for {}", show(d))), requests.map(|n| format!("{n} requests"))].into_iter().flatten().collect();
+            let parts: Vec<String> =
+                [duration.map(|d| format!("for {}", show(d))), requests.map(|n| format!("{n} requests"))].into_iter().flatten().collect();
             if parts.is_empty() { "until the data set ends".into() } else { parts.join(" or ") }
         };
         match self {
             Shape::Constant { users, duration, requests, .. } => format!("constant: {users} users, {}", ends(duration, requests)),
-            Shape::Interval { every, duration, requests } => format!("interval: one request every {}, {}", show(*every), ends(duration, requests)),
+            Shape::Interval { every, duration, requests } => {
+                format!("interval: one request every {}, {}", show(*every), ends(duration, requests))
+            }
             Shape::Rate { rate, arrivals, duration, requests } => {
-                format!("rate: {} requests/s ({}), {}", count(*rate), if *arrivals == Arrivals::Poisson { "Poisson" } else { "constant" }, ends(duration, requests))
+                format!(
+                    "rate: {} requests/s ({}), {}",
+                    count(*rate),
+                    if *arrivals == Arrivals::Poisson { "Poisson" } else { "constant" },
+                    ends(duration, requests)
+                )
             }
             Shape::Trace { at_s } => format!("trace: {} recorded moments", at_s.len()),
             Shape::Stages { of, legs } => {

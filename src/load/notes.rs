@@ -26,18 +26,22 @@ pub fn add(load: &mut LoadRecord) {
     }
     if longest(&|l| l.figures.coalesced) > 0.2 {
         let share = longest(&|l| l.figures.coalesced) * 100.0;
-        notes.push(format!("{share:.0} % of the token events shared a read with an earlier one: gaps between tokens (icl) are those of a buffer"));
+        notes.push(format!(
+            "{share:.0} % of the token events shared a read with an earlier one: gaps between tokens (icl) are those of a buffer"
+        ));
     }
     let per_chunk = longest(&|l| l.figures.tokens_per_chunk.unwrap_or(1.0));
     if per_chunk > 1.05 {
-        notes.push(format!("events hold {per_chunk:.1} tokens on average, so gaps between events (icl) are not gaps between tokens; tpot is"));
+        notes.push(format!(
+            "events hold {per_chunk:.1} tokens on average, so gaps between events (icl) are not gaps between tokens; tpot is"
+        ));
     }
     if load.levels.iter().any(|l| l.figures.tokens_from == "chunks" && l.counts.ok > 0) {
         notes.push("the service did not tell its token counts for every answer: events were counted instead".to_owned());
     }
     let cached = longest(&|l| l.figures.cached.unwrap_or(0.0));
     if load.prefix_cache == "cold" && cached >= 0.01 {
-        notes.push(format!("{:.0} % of the prompt tokens came from the prefix cache, although each prompt begins with a nonce", cached * 100.0));
+        notes.push(format!("{:.0} % of the prompt tokens came from the prefix cache, although each prompt begins with a nonce: the beginning of the chat template, or another load", cached * 100.0));
     }
     let ours = |get: &dyn Fn(&crate::record::load::Figures) -> Option<f64>| {
         let all: Vec<(f64, u64)> = load.levels.iter().filter_map(|l| Some((get(&l.figures)?, l.counts.ok))).collect();

@@ -51,10 +51,20 @@ pub struct Schedule {
 #[derive(Debug)]
 enum Kind {
     /// A rate that may change; `area` is the integral of the rate that the next arrival waits for.
-    Rate { legs: Vec<Leg>, arrivals: Arrivals, rng: Box<ChaCha8Rng>, area: f64, at_s: f64 },
+    Rate {
+        legs: Vec<Leg>,
+        arrivals: Arrivals,
+        rng: Box<ChaCha8Rng>,
+        area: f64,
+        at_s: f64,
+    },
     /// Exactly one every so many seconds.
-    Every { s: f64 },
-    Trace { at_s: Vec<f64> },
+    Every {
+        s: f64,
+    },
+    Trace {
+        at_s: Vec<f64>,
+    },
 }
 
 impl Schedule {

@@ -39,13 +39,17 @@ pub fn trends(ticks: &[Tick], series: &[Series], from_s: f64, to_s: f64) -> Vec<
     errors.quantile = f64::NAN;
     watched.push(errors);
     for one in series {
-        let memory = matches!(one.name.split('/').next(), Some("memory" | "process_memory" | "gpu_memory" | "host_memory" | "open_files" | "threads"));
+        let memory = matches!(
+            one.name.split('/').next(),
+            Some("memory" | "process_memory" | "gpu_memory" | "host_memory" | "open_files" | "threads")
+        );
         let queue = matches!(one.name.as_str(), "waiting" | "kv_usage");
         if !memory && !queue {
             continue;
         }
         let total = one.name.replacen("gpu_memory", "gpu_memory_total", 1).replacen("host_memory", "host_memory_total", 1);
-        let limit = series.iter().find(|s| s.name == total && s.from == one.from && s.name != one.name).and_then(|s| s.points.last()).map(|p| p.1);
+        let limit =
+            series.iter().find(|s| s.name == total && s.from == one.from && s.name != one.name).and_then(|s| s.points.last()).map(|p| p.1);
         watched.push(Watched {
             what: format!("{} ({})", one.name, one.from),
             unit: &one.unit,
@@ -143,7 +147,12 @@ mod tests {
 
     fn ticks(creep: f64) -> Vec<Tick> {
         (0..3600u64)
-            .map(|i| Tick { t_s: i as f64, ok: 10, ttft_p50: Some(200.0 * (1.0 + creep * i as f64 / 3600.0) + 40.0 * noise(i)), ..Tick::default() })
+            .map(|i| Tick {
+                t_s: i as f64,
+                ok: 10,
+                ttft_p50: Some(200.0 * (1.0 + creep * i as f64 / 3600.0) + 40.0 * noise(i)),
+                ..Tick::default()
+            })
             .collect()
     }
 

@@ -337,10 +337,13 @@ impl Tally {
         let longest = self.longest().filter(|i| self.spans[*i].to.is_some());
         let window = longest.map(|i| (self.since(self.spans[i].from), self.spans[i].to.map_or(to_s, |t| self.since(t))));
         let (a, b) = window.unwrap_or((from_s, to_s));
+        let all = |h: &Histogram| (h.mean().unwrap_or(0.0) * h.len() as f64).round() as u64;
+        let totals = (all(&self.whole.tokens_in), all(&self.whole.tokens_out));
         let mut spans = std::mem::take(&mut self.spans);
         let set = longest.and_then(|i| spans[i].set.as_mut()).map_or(&mut self.whole, |s| &mut **s);
         let mut figures = set.figures(&self.setup);
         self.spans = spans;
+        (figures.total_tokens_in, figures.total_tokens_out) = totals;
         let length = (b - a).max(1e-9);
         let bins = self.timeline.within(a, b);
         let sum = |f: &dyn Fn(&super::timeline::Bin) -> f64| bins.iter().map(f).sum::<f64>();
@@ -356,7 +359,7 @@ impl Tally {
             figures.rps_ok = sum(&|b| b.ok as f64) / covered;
             figures.offered_rps = sum(&|b| b.started as f64) / covered;
         }
-        figures.output_tps_total = self.whole.tokens_out.mean().unwrap_or(0.0) * self.whole.tokens_out.len() as f64 / (now_s - from_s).max(1e-9);
+        figures.output_tps_total = totals.1 as f64 / (now_s - from_s).max(1e-9);
         let sent = counts.scheduled - counts.dropped;
         let asked = self.scheduled.max(counts.scheduled);
         figures.achieved = if asked == 0 { 1.0 } else { sent as f64 / asked as f64 };
@@ -481,8 +484,6 @@ impl Set {
             tokens_out: self.tokens_out.dist(1.0, 0),
             chars_in: self.chars_in.dist(1.0, 0),
             chars_out: self.chars_out.dist(1.0, 0),
-            total_tokens_in: tokens_in.round() as u64,
-            total_tokens_out: tokens_out.round() as u64,
             variation_e2e: largest(&mut self.inputs.iter().map(|i| i.e2e.variation())),
             variation_ttft: largest(&mut self.inputs.iter().map(|i| i.ttft.variation())),
             stalls: self.stalls,

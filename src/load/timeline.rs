@@ -124,8 +124,7 @@ pub fn variation_qps(timeline: &Timeline, from_s: f64, to_s: f64) -> (Option<f64
     let width = if to_s - from_s >= 60.0 { 10.0 } else { 1.0 };
     let width = f64::max(width, timeline.width_s);
     let per = (width / timeline.width_s).round().max(1.0) as usize;
-    let counts: Vec<f64> =
-        timeline.within(from_s, to_s).chunks_exact(per).map(|bins| bins.iter().map(|b| b.ok as f64).sum()).collect();
+    let counts: Vec<f64> = timeline.within(from_s, to_s).chunks_exact(per).map(|bins| bins.iter().map(|b| b.ok as f64).sum()).collect();
     if counts.len() < 3 {
         return (None, width);
     }

@@ -75,7 +75,8 @@ impl Probe {
     /// What makes the client the limit right now, if anything.
     pub fn problem(&self) -> Option<String> {
         let (max, _) = self.busy();
-        (max > BUSY).then(|| format!("its threads were busy for {:.0} % of the time; give it more `workers`, or more machines", max * 100.0))
+        (max > BUSY)
+            .then(|| format!("its threads were busy for {:.0} % of the time; give it more `workers`, or more machines", max * 100.0))
     }
 }
 
@@ -85,7 +86,8 @@ pub fn own() -> (u64, u64, u64) {
     let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
     let files = std::fs::read_dir("/proc/self/fd").map_or(0, |d| d.count() as u64);
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let limit = limits.lines().find_map(|l| l.strip_prefix("Max open files")).and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+    let limit =
+        limits.lines().find_map(|l| l.strip_prefix("Max open files")).and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
     (kib.unwrap_or(0) * 1024, files, limit.unwrap_or(u64::MAX))
 }
 

@@ -48,7 +48,9 @@ impl Watch {
         }
         let mut notes = Vec::new();
         if monitors.contains(&Monitor::Target) && target_metrics.is_none() {
-            notes.push("`monitor: target` needs `metrics` of the target in roadworthy.yaml; the service's own figures are missing".to_owned());
+            notes.push(
+                "`monitor: target` needs `metrics` of the target in roadworthy.yaml; the service's own figures are missing".to_owned(),
+            );
         }
         let sources = wanted.into_iter().map(|monitor| Source {
             name: match &monitor {
@@ -138,6 +140,7 @@ impl Watch {
             e2e_mean: mean("e2e"),
             prompt_tokens: count("prompt_tokens"),
             generation_tokens: count("generation_tokens"),
+            decode_s: count("server_decode_s"),
             cache_hit_rate: hits.or(last("cache_hit_rate")),
             preemptions: count("preemptions"),
             waiting_max: max("waiting"),

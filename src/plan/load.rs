@@ -56,10 +56,11 @@ pub struct Prompt {
 
 /// Short words that most tokenizers keep whole, so that a word is about a token.
 const WORDS: [&str; 64] = [
-    "time", "year", "people", "way", "day", "man", "thing", "life", "child", "world", "school", "state", "family", "group", "country", "problem",
-    "hand", "part", "place", "case", "week", "company", "system", "program", "question", "work", "number", "night", "point", "home", "water",
-    "room", "mother", "area", "money", "story", "fact", "month", "lot", "right", "study", "book", "eye", "job", "word", "business", "issue",
-    "side", "kind", "head", "house", "service", "friend", "father", "power", "hour", "game", "line", "end", "member", "law", "car", "city", "name",
+    "time", "year", "people", "way", "day", "man", "thing", "life", "child", "world", "school", "state", "family", "group", "country",
+    "problem", "hand", "part", "place", "case", "week", "company", "system", "program", "question", "work", "number", "night", "point",
+    "home", "water", "room", "mother", "area", "money", "story", "fact", "month", "lot", "right", "study", "book", "eye", "job", "word",
+    "business", "issue", "side", "kind", "head", "house", "service", "friend", "father", "power", "hour", "game", "line", "end", "member",
+    "law", "car", "city", "name",
 ];
 
 fn words(count: u64, rng: &mut ChaCha8Rng) -> String {
@@ -156,7 +157,8 @@ fn input(input: &LoadInput, rng: &mut ChaCha8Rng) -> Result<PlannedInput, String
             }
         }
         source => {
-            let rows: Vec<Option<&crate::scenario::dataset::Row>> = input.rows.as_ref().map_or_else(|| vec![None], |r| r.iter().map(Some).collect());
+            let rows: Vec<Option<&crate::scenario::dataset::Row>> =
+                input.rows.as_ref().map_or_else(|| vec![None], |r| r.iter().map(Some).collect());
             for row in rows {
                 let mut vars = input.vars.clone();
                 vars.extend(row.map(|r| r.vars.clone()).unwrap_or_default());

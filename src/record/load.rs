@@ -152,7 +152,7 @@ pub struct Figures {
     pub output_tps_total: f64,
     /// Tokens of failed or cancelled requests ÷ the window's length.
     pub wasted_tps: f64,
-    /// Sums over complete answers.
+    /// Sums over all complete answers of the level, its start and end included.
     pub total_tokens_in: u64,
     pub total_tokens_out: u64,
     /// Complete answers a second, in the window.
@@ -305,6 +305,9 @@ pub struct ServerView {
     pub prompt_tokens: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation_tokens: Option<f64>,
+    /// Seconds of decoding, summed over requests, where the service counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode_s: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_hit_rate: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

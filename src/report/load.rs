@@ -105,7 +105,8 @@ fn latency_row(name: &str, dist: &Option<Dist>) -> String {
     let Some(d) = dist else { return String::new() };
     let pen = |v: Option<f64>| v.map_or("∞".to_owned(), show_ms);
     let plain = [d.mean, d.p50, d.p90, d.p95, d.p99, d.max].map(|v| format!("{:>9}", show_ms(v))).join(" ");
-    let failed = if d.p99_pen != Some(d.p99) { format!("   with failures: p95 {} p99 {}", pen(d.p95_pen), pen(d.p99_pen)) } else { String::new() };
+    let failed =
+        if d.p99_pen != Some(d.p99) { format!("   with failures: p95 {} p99 {}", pen(d.p95_pen), pen(d.p99_pen)) } else { String::new() };
     format!("    {name:<10} {:>7} {plain}{failed}\n", d.n)
 }
 
@@ -164,7 +165,14 @@ fn one(level: &Level, load: &LoadRecord, style: Style) -> String {
         out.push_str(&format!("    {cost:.2} for a million output tokens, prompts included\n"));
     }
     for input in &f.inputs {
-        out.push_str(&format!("    {}: {} ok, {} failed, e2e p50 {} p95 {}\n", input.name, input.ok, input.failed, ms(&input.e2e, |d| d.p50), ms(&input.e2e, |d| d.p95)));
+        out.push_str(&format!(
+            "    {}: {} ok, {} failed, e2e p50 {} p95 {}\n",
+            input.name,
+            input.ok,
+            input.failed,
+            ms(&input.e2e, |d| d.p50),
+            ms(&input.e2e, |d| d.p95)
+        ));
     }
     out.push_str(&format!("  {}\n", bold("limits and errors", style)));
     out.push_str(&format!(
@@ -330,7 +338,16 @@ pub fn csv(record: &RunRecord) -> Vec<(&'static str, String)> {
         }
         for e in &load.first_errors {
             let status = e.status.map_or_else(String::new, |s| s.to_string());
-            let row = [case.id.clone(), e.t_s.to_string(), e.kind.clone(), e.level.to_string(), e.in_flight.to_string(), status, e.count.to_string(), e.excerpt.clone()];
+            let row = [
+                case.id.clone(),
+                e.t_s.to_string(),
+                e.kind.clone(),
+                e.level.to_string(),
+                e.in_flight.to_string(),
+                status,
+                e.count.to_string(),
+                e.excerpt.clone(),
+            ];
             errors.push(row.to_vec());
         }
     }
@@ -354,7 +371,16 @@ fn qianfan(level: &Level, load: &LoadRecord) -> Value {
     put("RPM", json!(f.rps_ok * 60.0));
     for (name, dist) in [("Latency", &f.e2e), ("FirstTokenLatency", &f.ttft), ("IntervalLatency", &f.icl), ("ttfb_headers", &f.ttfb)] {
         let Some(d) = dist else { continue };
-        let figures = [("Avg", d.mean), ("Min", d.min), ("Max", d.max), ("50%", d.p50), ("80%", d.p80), ("90%", d.p90), ("95%", d.p95), ("99%", d.p99)];
+        let figures = [
+            ("Avg", d.mean),
+            ("Min", d.min),
+            ("Max", d.max),
+            ("50%", d.p50),
+            ("80%", d.p80),
+            ("90%", d.p90),
+            ("95%", d.p95),
+            ("99%", d.p99),
+        ];
         for (which, value) in figures {
             put(&format!("{name} {which}"), json!(value / 1e3));
         }

@@ -64,8 +64,10 @@ pub fn loads(scenario: &Scenario) -> Vec<Diagnostic> {
         let mut warn = |code, message: String, hint: &str| {
             found.push(Diagnostic::error(code, message).warning().at(&scenario.source, load.place).hint(hint));
         };
-        let ceilings: Vec<&Ceiling> = load.expect.iter().flat_map(|e| if let LoadCheck::Latency(c) = &e.check { c.as_slice() } else { &[] }).collect();
-        let spread = ceilings.iter().any(|c| c.stat != Stat::Mean) || load.expect.iter().any(|e| matches!(e.check, LoadCheck::Variation(_)));
+        let ceilings: Vec<&Ceiling> =
+            load.expect.iter().flat_map(|e| if let LoadCheck::Latency(c) = &e.check { c.as_slice() } else { &[] }).collect();
+        let spread =
+            ceilings.iter().any(|c| c.stat != Stat::Mean) || load.expect.iter().any(|e| matches!(e.check, LoadCheck::Variation(_)));
         if ceilings.iter().any(|c| c.stat == Stat::Mean) && !spread {
             warn(
                 "mean-alone",
@@ -97,7 +99,11 @@ pub fn loads(scenario: &Scenario) -> Vec<Diagnostic> {
             );
         }
         if load.abort.is_none() && matches!(load.shape, Shape::Soak { duration, .. } if duration.as_secs() >= 3600) {
-            warn("no-abort", format!("`{}` runs on for hours even when every request fails", load.name), "write `abort_on: { error_rate: 20% }`");
+            warn(
+                "no-abort",
+                format!("`{}` runs on for hours even when every request fails", load.name),
+                "write `abort_on: { error_rate: 20% }`",
+            );
         }
     }
     found

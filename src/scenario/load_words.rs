@@ -27,7 +27,8 @@ const ICL: Key = key("icl", CEILING, "gaps between token events, of all requests
 const MAX_GAP: Key = key("max_gap", CEILING, "the largest gap of each request");
 const E2E: Key = key("e2e", CEILING, "request written to the end of the answer");
 const E2E_SCHED: Key = key("e2e_sched", CEILING, "intended start to the end of the answer");
-const ERROR_RATE: Key = key("error_rate", Either(&[Share, Map(&[must("max", Share, "at most")])]), "failed, cancelled and unsent requests among all");
+const ERROR_RATE: Key =
+    key("error_rate", Either(&[Share, Map(&[must("max", Share, "at most")])]), "failed, cancelled and unsent requests among all");
 
 const UNTIL: Kind = Map(&[ERROR_RATE, TTFT, TTFT_SCHED, TTFO, TPOT, E2E, E2E_SCHED]);
 
@@ -57,7 +58,14 @@ pub const SHAPES: &[Key] = &[
     key("trace", Map(&[must("file", Word, "one moment a line, in seconds from the start")]), "recorded moments, replayed"),
     key(
         "stages",
-        Map(&[OF, must("steps", List(&Map(&[must("to", Number, "level at its end"), must("over", Duration, "how long it takes")])), "straight lines from level to level, from 0")]),
+        Map(&[
+            OF,
+            must(
+                "steps",
+                List(&Map(&[must("to", Number, "level at its end"), must("over", Duration, "how long it takes")])),
+                "straight lines from level to level, from 0",
+            ),
+        ]),
         "a profile over time",
     ),
     key(
@@ -177,19 +185,28 @@ pub const LOAD_EXPECTATIONS: &[Key] = &[
     ),
     key(
         "throughput",
-        Map(&[key("tokens", Number, "output tokens a second of the service, at least"), key("requests", Number, "complete answers a second, at least")]),
+        Map(&[
+            key("tokens", Number, "output tokens a second of the service, at least"),
+            key("requests", Number, "complete answers a second, at least"),
+        ]),
         "what the service carries",
     ),
     key(
         "goodput",
-        Map(&[key("min", Number, "answers a second that meet the `slo`, at least"), key("share", Share, "of all scheduled requests, at least")]),
+        Map(&[
+            key("min", Number, "answers a second that meet the `slo`, at least"),
+            key("share", Share, "of all scheduled requests, at least"),
+        ]),
         "what of it is worth anything",
     ),
     key("no_leak", Bool, "neither latency nor memory creeps upwards"),
     key("resources", Dict(&BOUND), "bounds on monitored figures such as `cpu`, `gpu_memory`, `kv_usage`"),
     key(
         "first_error",
-        Map(&[key("only", List(&Word), "the first error may be one of these"), key("not", List(&Word), "the first error must be none of these")]),
+        Map(&[
+            key("only", List(&Word), "the first error may be one of these"),
+            key("not", List(&Word), "the first error must be none of these"),
+        ]),
         "which kind of error may come first, such as `http_429`; no error at all is fine",
     ),
 ];

@@ -119,7 +119,11 @@ pub enum LoadSource {
     Messages(Vec<Value>),
     FromRow,
     /// Made-up prompts of so many words, some of them shared.
-    Random { tokens: u64, shared: u64, prompts: u64 },
+    Random {
+        tokens: u64,
+        shared: u64,
+        prompts: u64,
+    },
 }
 
 /// What is watched during a load.

@@ -114,13 +114,19 @@ impl Reader<'_> {
         let inputs = self.inputs(node);
         let has_rows = inputs.iter().any(|i| i.rows.is_some());
         let endless = match &shape {
-            Shape::Constant { duration, requests, .. } | Shape::Interval { duration, requests, .. } => duration.is_none() && requests.is_none(),
+            Shape::Constant { duration, requests, .. } | Shape::Interval { duration, requests, .. } => {
+                duration.is_none() && requests.is_none()
+            }
             Shape::Rate { duration, requests, .. } | Shape::Rounds { duration, requests, .. } => duration.is_none() && requests.is_none(),
             _ => false,
         };
         if endless && !has_rows {
             let place = node.get("shape")?.place;
-            self.checker.error(place, "no-end", "this load has no end: give it a `duration`, a number of `requests`, or a `dataset` to run through");
+            self.checker.error(
+                place,
+                "no-end",
+                "this load has no end: give it a `duration`, a number of `requests`, or a `dataset` to run through",
+            );
         }
         let expect = self.load_expectations(node.get("expect")?, &shape, &objective);
         Some(Load {
@@ -137,7 +143,9 @@ impl Reader<'_> {
             workers: count("workers", 1).clamp(1, 64),
             cold: node.get("prefix_cache").and_then(Node::text) != Some("warm"),
             objective,
-            abort: node.get("abort_on").map(|a| Abort { until: until(a), after: a.get("after").and_then(duration_of).unwrap_or(SECOND * 30) }),
+            abort: node
+                .get("abort_on")
+                .map(|a| Abort { until: until(a), after: a.get("after").and_then(duration_of).unwrap_or(SECOND * 30) }),
             monitors: self.monitors(node.get("monitor")),
             stream: node.get("stream").and_then(Node::boolean),
             expect,
@@ -158,7 +166,9 @@ impl Reader<'_> {
         let mut positive = |keys: &[&str]| {
             let mut fine = true;
             for key in keys {
-                if let Some(bad) = n.get(key).filter(|v| number_of(v).is_some_and(|v| v <= 0.0) || duration_of(v).is_some_and(|d| d.is_zero())) {
+                if let Some(bad) =
+                    n.get(key).filter(|v| number_of(v).is_some_and(|v| v <= 0.0) || duration_of(v).is_some_and(|d| d.is_zero()))
+                {
                     self.checker.error(bad.place, "bad-value", format!("`{key}` must be more than 0"));
                     fine = false;
                 }
@@ -181,7 +191,8 @@ impl Reader<'_> {
                 }
             }
             "rate" => {
-                let arrivals = if n.get("arrivals").and_then(Node::text) == Some("constant") { Arrivals::Constant } else { Arrivals::Poisson };
+                let arrivals =
+                    if n.get("arrivals").and_then(Node::text) == Some("constant") { Arrivals::Constant } else { Arrivals::Poisson };
                 if !positive(&["requests", "duration"]) {
                     return None;
                 }
@@ -230,7 +241,11 @@ impl Reader<'_> {
                 let named = of_load.as_ref().map(|name| earlier.iter().find(|l| l.name == *name));
                 let of = match (&of_load, named.flatten()) {
                     (None, _) if level.is_none() => {
-                        self.checker.error(n.place, "bad-shape", "a `soak` needs a `level`, or a `share` of what another load finds (`of_load`)");
+                        self.checker.error(
+                            n.place,
+                            "bad-shape",
+                            "a `soak` needs a `level`, or a `share` of what another load finds (`of_load`)",
+                        );
                         return None;
                     }
                     (Some(name), None) => {
@@ -265,7 +280,15 @@ impl Reader<'_> {
                     success_rate: s.get("success_rate").and_then(share_of),
                 });
                 let count = |key: &str| n.get(key).and_then(count_of);
-                Shape::Rounds { users: count("users")?, interval: count("interval")?, rounds: count("rounds")?, spawn_rate, duration, requests, stop }
+                Shape::Rounds {
+                    users: count("users")?,
+                    interval: count("interval")?,
+                    rounds: count("rounds")?,
+                    spawn_rate,
+                    duration,
+                    requests,
+                    stop,
+                }
             }
             _ => {
                 if !positive(&["users", "requests"]) {
@@ -321,7 +344,11 @@ impl Reader<'_> {
     fn load_input(&mut self, input: &Node, load: &Node, in_mix: bool, sweep: bool) -> LoadInput {
         let given: Vec<&str> = ["prompt", "messages", "random"].into_iter().filter(|k| input.get(k).is_some()).collect();
         if given.len() > 1 {
-            self.checker.error(input.place, "two-inputs", format!("a load takes one of `prompt`, `messages`, `random`, not {}", given.join(" and ")));
+            self.checker.error(
+                input.place,
+                "two-inputs",
+                format!("a load takes one of `prompt`, `messages`, `random`, not {}", given.join(" and ")),
+            );
         }
         let rows = input.get("dataset").and_then(|d| self.dataset(d));
         let source = match given.first() {
@@ -346,7 +373,11 @@ impl Reader<'_> {
             None if sweep => LoadSource::Prompt(String::new()),
             None => {
                 if input.get("dataset").is_none() {
-                    self.checker.error(input.place, "no-input", "the load sends nothing: give it a `prompt`, `messages`, a `dataset`, `random` or a `mix`");
+                    self.checker.error(
+                        input.place,
+                        "no-input",
+                        "the load sends nothing: give it a `prompt`, `messages`, a `dataset`, `random` or a `mix`",
+                    );
                 }
                 LoadSource::FromRow
             }
@@ -447,7 +478,9 @@ impl Reader<'_> {
                     Some(LoadCheck::Resources(bounds.collect()))
                 }
                 "first_error" => {
-                    let list = |key: &str| value.get(key).and_then(Node::items).unwrap_or_default().iter().filter_map(Node::text).map(str::to_owned).collect();
+                    let list = |key: &str| {
+                        value.get(key).and_then(Node::items).unwrap_or_default().iter().filter_map(Node::text).map(str::to_owned).collect()
+                    };
                     Some(LoadCheck::FirstError { only: list("only"), not: list("not") })
                 }
                 metric => Metric::named(metric).map(|m| LoadCheck::Latency(stats(m, value))),

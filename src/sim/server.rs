@@ -1,7 +1,7 @@
 //! Serves a script over HTTP.
 
-use crate::clock::Pacer;
 use super::script::{Rule, Script, tokens};
+use crate::clock::Pacer;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;

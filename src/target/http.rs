@@ -339,7 +339,9 @@ impl Service {
                         fail(exchange, FailureKind::TooLarge, format!("the response is larger than {} bytes", self.target.max_response));
                         break;
                     }
-                    if let Err(e) = decoder.push(&bytes, |data| events.push(TimedEvent { at, data: String::from_utf8_lossy(data).into_owned() })) {
+                    if let Err(e) =
+                        decoder.push(&bytes, |data| events.push(TimedEvent { at, data: String::from_utf8_lossy(data).into_owned() }))
+                    {
                         fail(exchange, FailureKind::SseMalformed, format!("the stream holds {e}"));
                         break;
                     }

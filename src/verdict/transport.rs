@@ -8,9 +8,12 @@ pub fn blame(exchange: &Exchange) -> Option<Verdict> {
     let failure = exchange.failure.as_ref()?;
     Some(match failure.kind {
         FailureKind::ServiceCrashed => Verdict::Fail,
-        FailureKind::Dns | FailureKind::ConnectRefused | FailureKind::ConnectTimeout | FailureKind::Tls | FailureKind::NotSent | FailureKind::ClientSaturation => {
-            Verdict::Error
-        }
+        FailureKind::Dns
+        | FailureKind::ConnectRefused
+        | FailureKind::ConnectTimeout
+        | FailureKind::Tls
+        | FailureKind::NotSent
+        | FailureKind::ClientSaturation => Verdict::Error,
         FailureKind::Http => match exchange.status {
             // A wrong key or route, or a limit of the account, says nothing about the model.
             Some(401 | 403 | 404 | 407 | 429) => Verdict::Error,

@@ -44,7 +44,8 @@ pub(super) fn scenario(args: &LoadArgs) -> Result<Arc<Source>, Vec<Diagnostic>> 
         }
     }
     for told in &args.params {
-        let (name, text) = told.split_once('=').ok_or_else(|| bad(format!("`--param {told}` has no `=`; write it like temperature=0.3")))?;
+        let (name, text) =
+            told.split_once('=').ok_or_else(|| bad(format!("`--param {told}` has no `=`; write it like temperature=0.3")))?;
         params.insert(name.to_owned(), value(text));
     }
     if !params.is_empty() {
@@ -64,12 +65,9 @@ pub(super) fn scenario(args: &LoadArgs) -> Result<Arc<Source>, Vec<Diagnostic>> 
         load.insert("random".into(), json!({"tokens": 64}));
     }
     load.insert("shape".into(), shape(args)?);
-    for (key, told) in [
-        ("think_time", &args.think_time),
-        ("warm_up", &args.warm_up),
-        ("prefix_cache", &args.prefix_cache),
-        ("timeout", &args.timeout),
-    ] {
+    for (key, told) in
+        [("think_time", &args.think_time), ("warm_up", &args.warm_up), ("prefix_cache", &args.prefix_cache), ("timeout", &args.timeout)]
+    {
         if let Some(told) = told {
             load.insert(key.into(), json!(told));
         }
@@ -119,7 +117,14 @@ fn shape(args: &LoadArgs) -> Result<Value, Vec<Diagnostic>> {
     }
     let every = args.every.clone().unwrap_or_else(|| "60s".into());
     let users = args.users.unwrap_or(1);
-    let kinds = [args.rate.is_some(), args.interval.is_some(), args.search.is_some(), args.ramp.is_some(), !args.sweep.is_empty(), args.rounds.is_some()];
+    let kinds = [
+        args.rate.is_some(),
+        args.interval.is_some(),
+        args.search.is_some(),
+        args.ramp.is_some(),
+        !args.sweep.is_empty(),
+        args.rounds.is_some(),
+    ];
     if kinds.into_iter().filter(|k| *k).count() > 1 {
         return Err(bad("one of --rate, --interval, --search, --ramp, --sweep, --rounds, not several"));
     }
@@ -131,7 +136,9 @@ fn shape(args: &LoadArgs) -> Result<Value, Vec<Diagnostic>> {
     if let Some(rate) = &args.rate {
         ends.remove("spawn_rate");
         let rate = if rate.contains('/') { rate.clone() } else { format!("{rate}/s") };
-        return Ok(with("rate", map(&[("rate", json!(rate))]), ends));
+        let mut own = map(&[("rate", json!(rate))]);
+        own.extend(args.arrivals.as_ref().map(|kind| ("arrivals".to_owned(), json!(kind))));
+        return Ok(with("rate", own, ends));
     }
     if let Some(interval) = &args.interval {
         ends.remove("spawn_rate");

@@ -66,7 +66,9 @@ pub(super) fn run(shared: &Shared<'_>, load: &PlannedLoad, service: &Arc<Service
             Some(found) => Some(*found),
             None if level.is_some() => None,
             None => {
-                record.why = format!("`{name}` has found no maximum in this run, so there is nothing to take a share of; run both, or give a `level`");
+                record.why = format!(
+                    "`{name}` has found no maximum in this run, so there is nothing to take a share of; run both, or give a `level`"
+                );
                 return (record, Ended::ByItself);
             }
         },
@@ -126,14 +128,16 @@ fn drive(
     let (told, mut heard) = mpsc::unbounded_channel();
     let (stop_sent, stop) = oneshot::channel::<watch::Sender<bool>>();
     let ask = ask(shared, load, service, soak_level, &probe);
-    let thread = spawn(load.workers, service.clone(), ask, probe.clone(), told, stop_sent);
-    let watching = Watch::new(&load.monitors, service.metrics_url().as_deref());
+    let mut watching = Watch::new(&load.monitors, service.metrics_url().as_deref());
+    // Counters begin before the first request, so that their increase is that of the load.
+    shared.runtime.block_on(watching.beat(service, 0.0));
     let begin = Instant::now();
+    let thread = spawn(load.workers, service.clone(), ask, probe.clone(), told, stop_sent);
     let (watch, ended) = shared.runtime.block_on(async {
         let mut watch = watching;
         let mut ended = Ended::ByItself;
         let stop = stop.await.ok();
-        let mut beats = tokio::time::interval(Duration::from_secs(1));
+        let mut beats = tokio::time::interval_at(tokio::time::Instant::now() + Duration::from_secs(1), Duration::from_secs(1));
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut signals = std::pin::pin!(signal());
         let mut progress: Vec<crate::record::load::Tick> = Vec::new();
@@ -288,7 +292,11 @@ fn spawn(
             };
             Ok(crate::drive::run(ask, Clock::real(), make, hand_over, tell).await)
         };
-        if workers > 1 { runtime.block_on(async { runtime.spawn(engine).await.unwrap_or_else(|e| Err(e.to_string())) }) } else { runtime.block_on(engine) }
+        if workers > 1 {
+            runtime.block_on(async { runtime.spawn(engine).await.unwrap_or_else(|e| Err(e.to_string())) })
+        } else {
+            runtime.block_on(engine)
+        }
     })
 }
 
@@ -337,7 +345,8 @@ fn settings(load: &PlannedLoad, first: &Exchange) -> BTreeMap<String, String> {
     if let Shape::Constant { users, spawn_rate, .. } | Shape::Rounds { users, spawn_rate, .. } = &load.shape {
         out.insert("spawn_rate".into(), spawn_rate.unwrap_or(*users as f64).to_string());
     }
-    let params = load.inputs.first().and_then(|i| i.first()).and_then(|i| i.requests.first()).map(|r| serde_json::json!(r.params).to_string());
+    let params =
+        load.inputs.first().and_then(|i| i.first()).and_then(|i| i.requests.first()).map(|r| serde_json::json!(r.params).to_string());
     out.insert("params".into(), params.unwrap_or_default());
     out.insert("api".into(), if first.url.ends_with("chat/completions") { "chat".into() } else { "completions".into() });
     out
@@ -362,10 +371,9 @@ fn client_health(lag: &mut crate::load::histogram::Histogram, probe: &Probe, loa
     let ttft = out.levels.iter().filter_map(|l| l.figures.ttft.as_ref()).map(|d| d.p50).reduce(f64::min).unwrap_or(0.0);
     let allowed = f64::max(2.0, ttft * 0.02);
     if health.lag_p99 > allowed {
-        health.problems.push(format!(
-            "requests were taken up late: p99 {:.1} ms after their time, {allowed:.1} ms allowed",
-            health.lag_p99
-        ));
+        health
+            .problems
+            .push(format!("requests were taken up late: p99 {:.1} ms after their time, {allowed:.1} ms allowed", health.lag_p99));
     }
     health.problems.extend(probe.problem());
     if open_files + 64 > limit {
