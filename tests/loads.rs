@@ -273,3 +273,41 @@ loads:
     assert!(std::fs::read_to_string(p.dir.path().join("csv/levels.csv")).unwrap().lines().count() >= 5);
     assert!(std::fs::read_to_string(p.dir.path().join("x.hlog")).unwrap().contains("Tag=e2e"));
 }
+
+#[test]
+fn phases_are_gates_and_the_last_one_mixes_abuse_in() {
+    let p = project("  - { when: { contains: [hellohello, hello hello, "hello\nhello"] }, fault: { status: 413, message: too long } }\n");
+    p.write(
+        "roadworthy.yaml",
+        "targets: { default: { simulate: x.sim.yaml } }
+phases:
+  - { name: behaviour, run: [cases.yaml] }
+  - { name: mixed, load: [loads.yaml] }
+  - { name: strict, run: [cases.yaml], load: [loads.yaml], filter: [never] }
+  - { name: after, run: [cases.yaml] }
+",
+    );
+    p.write("cases.yaml", "scenario: c\ncases:\n  - { name: answers, prompt: hi, expect: [ { contains: two } ] }\n");
+    p.write(
+        "loads.yaml",
+        "scenario: l
+loads:
+  - name: normal and abnormal
+    mix:
+      - { weight: 3, name: normal, prompt: hello }
+      - { weight: 1, name: abnormal, prompt: hello, mutate: { kinds: [ garble, emoji_flood, { repeat_to: 3000 chars } ], count: 2 }, accept: [400, 413] }
+    shape: { constant: { users: 4, requests: 120 } }
+    expect: [ { error_rate: 0% } ]
+",
+    );
+    let out = Command::new(env!("CARGO_BIN_EXE_roadworthy")).current_dir(p.dir.path()).env("CI", "1").arg("phases").output().unwrap();
+    let shown = text(&out.stdout);
+    assert!(shown.contains("behaviour: pass\nmixed: pass\nstrict: nothing ran\nafter: not run, because `strict` did not pass"), "{shown}\n{}", text(&out.stderr));
+    assert_eq!(out.status.code(), Some(4));
+    for file in ["behaviour.html", "behaviour.xml", "mixed.json"] {
+        assert!(p.dir.path().join("reports").join(file).is_file(), "{file}");
+    }
+    let record: Value = serde_json::from_str(&std::fs::read_to_string(p.dir.path().join("reports/mixed.json")).unwrap()).unwrap();
+    let inputs = record["cases"][0]["load"]["levels"][0]["figures"]["inputs"].as_array().unwrap().clone();
+    assert!(inputs.iter().all(|i| i["failed"] == 0 && i["ok"].as_u64() > Some(10)), "{inputs:?}");
+}

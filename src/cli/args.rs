@@ -20,6 +20,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Load, ramp or soak a live service, and judge what it carries
     Load(Box<LoadArgs>),
+    /// Run the phases of roadworthy.yaml in order, each a gate for the next
+    Phases(PhasesArgs),
     /// Check scenarios and configuration without sending anything, and warn of what is unwise
     Check(ProjectArgs),
     /// Render the record of a run again
@@ -172,6 +174,18 @@ pub struct RunArgs {
     /// One character per case
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
+}
+
+#[derive(Debug, Args, Clone, Default)]
+pub struct PhasesArgs {
+    /// Folder of the reports, a page, a JUnit file and a record for each phase
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+    /// A fact about this run to keep in its records, such as image=sha256:…
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 /// `load` runs the `loads:` of scenario files, or, with any flag of the group "Without a file", a load made of flags.

@@ -10,6 +10,7 @@ mod load;
 mod merge;
 mod models;
 mod output;
+mod phases;
 mod progress;
 pub(crate) mod project;
 mod report;
@@ -34,6 +35,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
     match cli.command {
         args::Command::Run(args) => run::main(&args),
         args::Command::Load(args) => load::main(&args),
+        args::Command::Phases(args) => phases::main(&args),
         args::Command::Check(args) => check::main(&args),
         args::Command::Report(args) => report::report(&args),
         args::Command::Replay(args) => report::replay(&args),

@@ -6,6 +6,7 @@ use hyper::body::Bytes;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -53,12 +54,14 @@ pub struct Item {
     /// For one whole request.
     pub timeout: Duration,
     pub bodies: Vec<Template>,
+    /// Statuses beside 2xx that are fine.
+    pub accept: Arc<Vec<u16>>,
     next: AtomicUsize,
 }
 
 impl Item {
     pub fn new(name: String, weight: u64, timeout: Duration, bodies: Vec<Template>) -> Item {
-        Item { name, weight, timeout, bodies, next: AtomicUsize::new(0) }
+        Item { name, weight, timeout, bodies, accept: Arc::default(), next: AtomicUsize::new(0) }
     }
 }
 
@@ -73,7 +76,8 @@ pub fn item(input: &PlannedInput, api: Api, model: Option<&str>, stream: bool, u
         let body = crate::target::wire::body(api, model, &messages, &prompt.params, stream, usage);
         Template::new(&body.0, chars)
     });
-    Item::new(input.name.clone(), input.weight, input.timeout.unwrap_or(timeout), bodies.collect())
+    let item = Item::new(input.name.clone(), input.weight, input.timeout.unwrap_or(timeout), bodies.collect());
+    Item { accept: Arc::new(input.accept.clone()), ..item }
 }
 
 fn begin_with(content: &mut Value, nonce: &str) {
@@ -95,6 +99,7 @@ pub struct Shot {
     pub body: Bytes,
     pub timeout: Duration,
     pub chars: u32,
+    pub accept: Arc<Vec<u16>>,
 }
 
 /// The inputs of a load.
@@ -141,7 +146,7 @@ impl Feed {
         let template = &item.bodies[item.next.fetch_add(1, Ordering::Relaxed) % item.bodies.len()];
         // Odd steps reach every number; neighbours share no prefix.
         let nonce = self.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        Shot { input: place, body: template.fill(nonce), timeout: item.timeout, chars: template.chars }
+        Shot { input: place, body: template.fill(nonce), timeout: item.timeout, chars: template.chars, accept: item.accept.clone() }
     }
 }
 

@@ -23,7 +23,7 @@ pub trait Caller: Send + 'static {
 
 impl Caller for Lane {
     async fn call(&mut self, shot: &Shot, sample: &mut Sample) {
-        self.ask(&shot.body, shot.timeout, sample).await;
+        self.ask(&shot.body, shot.timeout, &shot.accept, sample).await;
     }
 }
 

@@ -75,6 +75,18 @@ pub struct Options {
     pub embeddings: Option<Embeddings>,
     /// Folder of the baselines.
     pub baselines: String,
+    pub phases: Vec<Phase>,
+}
+
+/// One phase of a staged test.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Phase {
+    pub name: String,
+    pub run: Vec<String>,
+    pub load: Vec<String>,
+    pub filter: Vec<String>,
+    /// Later phases run even when this one fails.
+    pub go_on: bool,
 }
 
 /// Where sentence vectors come from.
@@ -316,7 +328,32 @@ impl Settings {
             judge: self.text("judge.target"),
             embeddings: self.embeddings()?,
             baselines: self.text("baselines.dir").unwrap_or_else(|| "baselines".into()),
+            phases: self.phases()?,
         })
+    }
+
+    fn phases(&self) -> Result<Vec<Phase>, Vec<Diagnostic>> {
+        let told = self.map.get("phases").and_then(|s| s.value.as_array()).cloned().unwrap_or_default();
+        let mut phases: Vec<Phase> = Vec::new();
+        for value in told {
+            let list = |key: &str| value[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+            let phase = Phase {
+                name: value["name"].as_str().unwrap_or_default().to_owned(),
+                run: list("run"),
+                load: list("load"),
+                filter: list("filter"),
+                go_on: value["go_on"].as_bool() == Some(true) || value["go_on"] == "true",
+            };
+            if phase.run.is_empty() && phase.load.is_empty() {
+                let message = format!("the phase `{}` does nothing: give it `run` or `load` with files", phase.name);
+                return Err(vec![Diagnostic::error("empty-phase", message)]);
+            }
+            if phases.iter().any(|p| p.name == phase.name) {
+                return Err(vec![Diagnostic::error("duplicate-phase", format!("two phases are named `{}`", phase.name))]);
+            }
+            phases.push(phase);
+        }
+        Ok(phases)
     }
 
     fn embeddings(&self) -> Result<Option<Embeddings>, Vec<Diagnostic>> {

@@ -44,6 +44,8 @@ pub struct PlannedInput {
     pub name: String,
     pub weight: u64,
     pub timeout: Option<Duration>,
+    /// Statuses beside 2xx that are fine.
+    pub accept: Vec<u16>,
     pub requests: Vec<Prompt>,
 }
 
@@ -179,5 +181,27 @@ fn input(input: &LoadInput, rng: &mut ChaCha8Rng) -> Result<PlannedInput, String
         let text = requests.first().and_then(|r| r.messages.last()).map(|m| super::text_of(&m["content"])).unwrap_or_default();
         crate::redact::excerpt(&text, 32)
     });
-    Ok(PlannedInput { name, weight: input.weight, timeout: input.timeout, requests })
+    if !input.mutate.is_empty() {
+        requests = mutated(input, &requests)?;
+    }
+    Ok(PlannedInput { name, weight: input.weight, timeout: input.timeout, accept: input.accept.clone(), requests })
+}
+
+/// Every kind of abuse of every request.
+fn mutated(input: &LoadInput, requests: &[Prompt]) -> Result<Vec<Prompt>, String> {
+    let mut out = Vec::new();
+    for mutation in &input.mutate {
+        for prompt in requests {
+            let at = prompt.messages.iter().rposition(|m| m["role"] == "user").ok_or("there is no user message to mutate")?;
+            let Some(text) = prompt.messages[at]["content"].as_str() else {
+                return Err("only text can be mutated, and the prompt has parts".into());
+            };
+            for text in crate::mutate::variants(mutation, text, input.mutate_count as usize, 0) {
+                let mut one = prompt.clone();
+                one.messages[at]["content"] = json!(text);
+                out.push(one);
+            }
+        }
+    }
+    Ok(out)
 }

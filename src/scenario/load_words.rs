@@ -1,7 +1,7 @@
 //! The words of loads, beside those of cases in `vocabulary`.
 
 use super::grammar::{Key, Kind, key, must};
-use super::vocabulary::{DATASET, LAYER, MESSAGE, PARAMS_KEY, PROMPT, STREAM, SYSTEM, TAGS, TARGET, VARS};
+use super::vocabulary::{DATASET, LAYER, MESSAGE, MUTATE, PARAMS_KEY, PROMPT, STREAM, SYSTEM, TAGS, TARGET, VARS};
 use Kind::*;
 
 const OF: Key = key("of", OneOf(&["users", "rate"]), "users who wait for their answers (default), or requests a second");
@@ -152,7 +152,12 @@ const INPUT: &[Key] = &[
     PARAMS_KEY,
     VARS,
     INPUT_TIMEOUT,
+    MUTATE_KEY,
+    ACCEPT,
 ];
+const MUTATE_KEY: Key = key("mutate", MUTATE, "abuse the prompt is turned into; the forms take turns");
+const ACCEPT: Key =
+    key("accept", List(&Count), "statuses beside 2xx that are fine for this input: `[400, 413]` for prompts that may be refused");
 const PROMPT_KEY: Key = key("prompt", PROMPT, "one user message");
 const MESSAGES: Key = key("messages", List(&MESSAGE), "a whole conversation to answer");
 const DATASET_KEY: Key = key("dataset", DATASET, "rows take turns; `prompt` may use their columns");
@@ -231,6 +236,8 @@ pub const LOAD_KEYS: &[Key] = &[
     PARAMS_KEY,
     VARS,
     INPUT_TIMEOUT,
+    MUTATE_KEY,
+    ACCEPT,
     STREAM,
     TARGET,
     TAGS,

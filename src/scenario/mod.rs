@@ -110,6 +110,10 @@ pub struct LoadInput {
     pub params: Map<String, Value>,
     pub vars: Map<String, Value>,
     pub timeout: Option<Duration>,
+    pub mutate: Vec<Mutation>,
+    pub mutate_count: u64,
+    /// Statuses beside 2xx that are fine.
+    pub accept: Vec<u16>,
 }
 
 /// Where prompts of a load come from.

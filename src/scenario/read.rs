@@ -262,7 +262,7 @@ impl Reader<'_> {
         }
     }
 
-    fn mutations(&mut self, node: Option<&Node>) -> (Vec<Mutation>, u64) {
+    pub(super) fn mutations(&mut self, node: Option<&Node>) -> (Vec<Mutation>, u64) {
         let Some(node) = node else { return (Vec::new(), 0) };
         let mut out = Vec::new();
         for item in node.get("kinds").unwrap_or(node).items().unwrap_or_default() {

@@ -382,6 +382,7 @@ impl Reader<'_> {
                 LoadSource::FromRow
             }
         };
+        let (mutate, mutate_count) = self.mutations(input.get("mutate"));
         let own = |key: &str| input.get(key).or_else(|| load.get(key).filter(|_| in_mix));
         let merged = |key: &str| {
             let mut map = Map::new();
@@ -403,6 +404,16 @@ impl Reader<'_> {
             params,
             vars: merged("vars"),
             timeout: own("timeout").and_then(duration_of),
+            mutate,
+            mutate_count,
+            accept: input
+                .get("accept")
+                .and_then(Node::items)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(count_of)
+                .filter_map(|n| u16::try_from(n).ok())
+                .collect(),
         }
     }
 

@@ -499,7 +499,7 @@ static MUTATIONS: Kind = List(&Either(&[
         key("phrases", Word, "a text file with one adversarial phrasing a line; `{prompt}` stands for the prompt"),
     ]),
 ]));
-const MUTATE: Kind = Either(&[
+pub(super) const MUTATE: Kind = Either(&[
     MUTATIONS,
     Map(&[must("kinds", MUTATIONS, "what is done to the prompt"), key("count", Count, "requests of each kind; default 10")]),
 ]);
@@ -638,6 +638,13 @@ const CONFIG_COMMON: [Key; 9] = [
         "sentence vectors, for `similar` and `consistency: { similarity: … }`",
     ),
 ];
+const PHASES: Kind = List(&Map(&[
+    must("name", Word, "such as `performance`; names its reports"),
+    key("run", List(&Word), "scenario files and folders whose cases are judged"),
+    key("load", List(&Word), "scenario files and folders whose loads are run"),
+    key("filter", List(&Word), "only ids that contain one of these"),
+    key("go_on", Bool, "later phases run even when this one fails; default false"),
+]));
 const PROFILE_KEYS: [Key; 3] = [
     key("fail_on", List(&OneOf(&["flaky", "inconclusive", "fail", "error"])), "verdicts that fail the run; fail and error always do"),
     key(
@@ -685,6 +692,7 @@ pub const CONFIG_KEYS: &[Key] = &[
     PROFILE_KEYS[0],
     PROFILE_KEYS[1],
     PROFILE_KEYS[2],
+    key("phases", PHASES, "what `roadworthy phases` does in order, each a gate for the next, each with reports of its own"),
     key("profiles", Dict(&PROFILE), "named changes to all of the above, chosen by `--profile`"),
 ];
 

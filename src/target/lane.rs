@@ -224,8 +224,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Sends one request and measures its answer into `sample`.
-    pub async fn ask(&mut self, body: &Bytes, total: Duration, sample: &mut Sample) {
+    /// Sends one request and measures its answer into `sample`. Statuses of `accept` are as good as a 200.
+    pub async fn ask(&mut self, body: &Bytes, total: Duration, accept: &[u16], sample: &mut Sample) {
         let mut fresh = false;
         loop {
             if self.open.as_ref().is_none_or(|o| o.sender.is_closed()) {
@@ -239,7 +239,7 @@ impl Lane {
                 sample.connect = Some(began.elapsed());
                 fresh = true;
             }
-            match self.once(body, total, sample).await {
+            match self.once(body, total, accept, sample).await {
                 // A connection kept open from before broke without a byte of a response: servers close idle connections whenever they
                 // like. A new one decides.
                 Some(Stale) if !fresh => self.open = None,
@@ -257,7 +257,7 @@ impl Lane {
         }
     }
 
-    async fn once(&mut self, body: &Bytes, total: Duration, sample: &mut Sample) -> Option<Stale> {
+    async fn once(&mut self, body: &Bytes, total: Duration, accept: &[u16], sample: &mut Sample) -> Option<Stale> {
         let route = self.route.clone();
         let open = self.open.as_mut()?;
         // Dispatching is ready at once on a connection whose last answer has been read.
@@ -397,7 +397,7 @@ impl Lane {
                 }
             }
         }
-        answer.close(streamed);
+        answer.close(streamed, accept);
         None
     }
 }
@@ -482,8 +482,12 @@ impl Answer<'_> {
         }
     }
 
-    fn close(&mut self, streamed: bool) {
+    fn close(&mut self, streamed: bool, accept: &[u16]) {
         self.sample.done = self.last;
+        if accept.contains(&self.status) && self.sample.failed.is_none() {
+            self.sample.end = Some(self.last);
+            return;
+        }
         if !(200..300).contains(&self.status) {
             let text = clip(&String::from_utf8_lossy(&self.text));
             let says = serde_json::from_str::<serde_json::Value>(&text)

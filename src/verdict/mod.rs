@@ -72,6 +72,24 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// For a line of a summary.
+    pub fn says(self) -> &'static str {
+        match self {
+            Exit::Pass => "pass",
+            Exit::Failed => "failed",
+            Exit::BadInput => "wrong input",
+            Exit::CouldNotJudge => "could not be judged",
+            Exit::NothingRan => "nothing ran",
+            Exit::Conflict => "the baseline changed underneath",
+            Exit::NotWritten => "a report could not be written",
+            Exit::Warnings => "pass with warnings",
+            Exit::Interrupted => "interrupted",
+            Exit::Terminated => "ended by a signal",
+        }
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         (exit as u8).into()
