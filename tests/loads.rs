@@ -276,7 +276,7 @@ loads:
 
 #[test]
 fn phases_are_gates_and_the_last_one_mixes_abuse_in() {
-    let p = project("  - { when: { contains: [hellohello, hello hello, "hello\nhello"] }, fault: { status: 413, message: too long } }\n");
+    let p = project("  - { when: { contains: [hellohello, hello hello] }, fault: { status: 413, message: too long } }\n");
     p.write(
         "roadworthy.yaml",
         "targets: { default: { simulate: x.sim.yaml } }

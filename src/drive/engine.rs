@@ -155,7 +155,7 @@ impl<C: Caller, F: Fn() -> C + Send + Sync + 'static> Engine<C, F> {
                         if period.is_some_and(|p| now >= p) {
                             period = period.zip(self.terms.report_every).map(|(p, every)| p + every);
                             if let Some(figures) = tally.end_period(now) {
-                                why = why.or(pulse(Pulse::Period(figures)));
+                                why = why.or(pulse(Pulse::Period(Box::new(figures))));
                             }
                         }
                         drop(tally);
@@ -188,7 +188,7 @@ impl<C: Caller, F: Fn() -> C + Send + Sync + 'static> Engine<C, F> {
         let now = self.clock.now();
         let mut tally = lock(&self.tally);
         if let Some(last) = tally.end_period(now).filter(|l| l.counts.scheduled > 0 && l.ended_s - l.started_s > 1.0) {
-            pulse(Pulse::Period(last));
+            pulse(Pulse::Period(Box::new(last)));
         }
         (tally.level(stopped_at, now), why)
     }

@@ -34,5 +34,5 @@ pub enum Pulse<'a> {
         now: Instant,
     },
     /// Figures of one period of a soak.
-    Period(Level),
+    Period(Box<Level>),
 }

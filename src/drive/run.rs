@@ -38,7 +38,7 @@ pub enum Told {
     /// A second has passed.
     Second(Beat),
     /// A soak's period has its figures.
-    Period(Level),
+    Period(Box<Level>),
     /// A level has its figures.
     Finished(Box<Level>),
     /// Distributions of ten seconds.
@@ -130,7 +130,7 @@ pub async fn run<C: Caller>(
                     }
                     Pulse::Period(level) => {
                         tell(Told::Period(level.clone()));
-                        periods.push(level);
+                        periods.push(*level);
                         None
                     }
                 })

@@ -72,7 +72,7 @@ impl Route {
             tls: if url.scheme() == "https" { Some(tls(&host, ca)?) } else { None },
             path,
             headers,
-            timeouts: target.timeouts.clone(),
+            timeouts: target.timeouts,
             max_response: target.max_response,
             epoch: Instant::now(),
             events: AtomicU64::new(0),

@@ -169,7 +169,7 @@ fn drive(
                     }
                     Some(Told::Period(level)) => {
                         live.finished(&level);
-                        shared.journal.write(&Event::LoadPeriod { id: load.id.clone(), level: Box::new(level) });
+                        shared.journal.write(&Event::LoadPeriod { id: load.id.clone(), level });
                     }
                     Some(Told::Finished(level)) => {
                         live.finished(&level);
