@@ -4,12 +4,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use roadworthy::clock::Clock;
 use roadworthy::drive::feed::{Feed, Item, Shot, Template};
-use roadworthy::drive::{Ask, Caller, Outcome, Terms, run};
+use roadworthy::drive::{Ask, Caller, Outcome, Terms, Told, run};
 use roadworthy::exchange::FailureKind;
 use roadworthy::load::sample::{Failed, Sample};
-use roadworthy::load::schedule::Arrivals;
+use roadworthy::load::schedule::{Arrivals, Leg};
 use roadworthy::load::soak::trends;
-use roadworthy::load::{Ceiling, Metric, Objective, Of, Shape, Stat, Until};
+use roadworthy::load::{Abort, Ceiling, Metric, Objective, Of, Shape, Stat, Stop, Until};
 use roadworthy::units::Share;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -256,5 +256,99 @@ fn figures_of_latency_read_the_same_everywhere() {
         let dist = metric.of(f).unwrap();
         assert!(Stat::P50.of(dist) <= Stat::P95.of(dist) && Stat::P95.of(dist) <= Stat::Max.of(dist));
     }
-    assert_eq!(f.total_tokens_out, out.levels[0].figures.tokens_out.as_ref().unwrap().n * 16);
+    assert_eq!(f.total_tokens_out, out.levels[0].counts.ok * 16);
+}
+
+#[test]
+fn rounds_stop_at_their_thresholds() {
+    let rounds = |stop: Stop| {
+        let shape = Shape::Rounds { users: 4, interval: 8, rounds: 5, spawn_rate: None, duration: None, requests: Some(200), stop };
+        virtually(async { load(ask(shape, 1), service(8)).await })
+    };
+    let users = |out: &Outcome| out.levels.iter().map(|l| l.target as u64).collect::<Vec<_>>();
+    assert_eq!(users(&rounds(Stop::default())), [4, 12, 20, 28, 36]);
+    // 20 users on 8 slots wait for their first token for three quarters of a second.
+    let out = rounds(Stop { first_token: Some(Duration::from_millis(600)), ..Stop::default() });
+    assert_eq!(users(&out), [4, 12, 20]);
+    assert!(out.levels[2].why.contains("mean time to first token"), "{}", out.levels[2].why);
+}
+
+#[test]
+fn stages_follow_their_profile() {
+    let legs = [(10, 20.0), (20, 20.0), (10, 5.0), (20, 5.0)].map(|(s, to)| Leg { over: Duration::from_secs(s), to });
+    let out = virtually(async { load(ask(Shape::Stages { of: Of::Users, legs: legs.to_vec() }, 1), service(100)).await });
+    let busy = |t: usize| out.ticks[t].in_flight;
+    assert!((busy(5) - 11.0).abs() < 2.5 && (busy(20) - 20.0).abs() < 0.1 && (busy(50) - 5.0).abs() < 0.6, "{} {} {}", busy(5), busy(20), busy(50));
+    // The second in which the profile goes down is noticed at its end.
+    let (from, to) = out.levels[0].window_s.unwrap();
+    assert!((10.0..10.1).contains(&from) && (30.0..=31.1).contains(&to), "{from} {to}");
+    assert!(out.levels[0].counts.balances());
+}
+
+#[test]
+fn intervals_and_traces_start_when_they_should() {
+    let shape = Shape::Interval { every: Duration::from_millis(100), duration: None, requests: Some(1000) };
+    let out = virtually(async { load(ask(shape, 1), service(8)).await });
+    assert_eq!(out.levels[0].counts.ok, 1000);
+    assert!((out.levels[0].ended_s - 99.9).abs() < 0.1, "{}", out.levels[0].ended_s);
+    let out = virtually(async { load(ask(Shape::Trace { at_s: vec![0.0, 0.5, 7.25, 7.25] }, 1), service(8)).await });
+    assert_eq!(out.levels[0].counts.ok, 4);
+    assert_eq!(out.ticks.iter().map(|t| t.started).collect::<Vec<_>>()[..8], [2, 0, 0, 0, 0, 0, 0, 2]);
+}
+
+#[test]
+fn a_hopeless_load_ends_early() {
+    let mut asked = ask(constant(20, 600), 1);
+    let ceiling = Ceiling { metric: Metric::Ttft, stat: Stat::P95, max: Duration::from_millis(300) };
+    asked.abort = Some(Abort { until: Until { error_rate: None, ceilings: vec![ceiling] }, after: Duration::from_secs(15) });
+    let out = virtually(async { load(asked, service(8)).await });
+    assert!(out.stopped.as_ref().is_some_and(|why| why.starts_with("ended early: ttft p95")), "{:?}", out.stopped);
+    assert!((15.0..20.0).contains(&out.levels[0].ended_s) && out.levels[0].counts.balances(), "{:?}", out.levels[0].counts);
+}
+
+#[test]
+fn a_soak_tells_each_period() {
+    let shape = Shape::Soak {
+        share: Share(1.0),
+        of_load: None,
+        of: Of::Users,
+        level: Some(4.0),
+        duration: Duration::from_secs(4 * 3600),
+        report_every: Duration::from_secs(3600),
+    };
+    let mut asked = ask(shape, 1);
+    asked.terms.report_every = Some(Duration::from_secs(3600));
+    let out = virtually(async { load(asked, service(8)).await });
+    assert_eq!(out.periods.len(), 4);
+    let sum: u64 = out.periods.iter().map(|p| p.counts.ok).sum();
+    assert_eq!(sum, out.levels[0].counts.ok);
+    assert!(out.periods.iter().all(|p| (p.figures.rps_ok - 8.0).abs() < 0.2), "{:?}", out.periods.iter().map(|p| p.figures.rps_ok).collect::<Vec<_>>());
+}
+
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+/// `REQUESTS=10000000` in release mode for the long version.
+#[test]
+fn memory_does_not_grow_with_the_number_of_requests() {
+    let requests: u64 = std::env::var("REQUESTS").ok().and_then(|v| v.parse().ok()).unwrap_or(400_000);
+    let shape = Shape::Constant { users: 100, spawn_rate: None, duration: None, requests: Some(requests) };
+    let mut seen: Vec<f64> = Vec::new();
+    let out = virtually(async {
+        let service = Arc::new(service(200));
+        let make = move || Client { service: service.clone(), rng: ChaCha8Rng::seed_from_u64(1) };
+        run(ask(shape, 1), Clock::Virtual, make, |_| {}, |told| {
+            if let Told::Second(_) = told {
+                seen.push(resident_mib());
+            }
+        })
+        .await
+    });
+    assert_eq!(out.levels[0].counts.ok, requests);
+    let (early, late) = (seen[seen.len() / 3], *seen.last().unwrap());
+    println!("{requests} requests: {early:.1} MiB after a third, {late:.1} MiB at the end");
+    assert!(late - early < 16.0, "{early} MiB after a third, {late} MiB at the end");
 }
