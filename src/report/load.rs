@@ -9,8 +9,23 @@ use crate::record::{CaseRecord, RunRecord};
 use crate::redact::harmless;
 use serde_json::{Map, Value, json};
 
-fn bold(text: &str, style: Style) -> String {
-    if style.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+const USER: &str = "what the user feels";
+const SERVICE: &str = "what the service carries";
+const LIMITS: &str = "limits and errors";
+const ERRORS: &str = "errors in the order in which they came";
+const RESOURCES: &str = "resources: mean, lowest to highest";
+
+/// Paints the first line and the headings; everything else has been made harmless before.
+fn painted(text: &str, style: Style) -> String {
+    if !style.color {
+        return text.to_owned();
+    }
+    let heading = |line: &str| [USER, SERVICE, LIMITS, ERRORS, RESOURCES].contains(&line.trim());
+    let lines = text.lines().enumerate().map(|(i, line)| match i == 0 || heading(line) {
+        true => format!("\u{1b}[1m{line}\u{1b}[0m\n"),
+        false => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 fn number(n: f64) -> String {
@@ -23,7 +38,7 @@ fn percent(share: f64) -> String {
 
 /// The load in three layers, its errors, its resources, and what to know about it. Harmless text.
 pub fn summary(case: &CaseRecord, load: &LoadRecord, style: Style) -> String {
-    let mut out = format!("{}\n  {}\n", bold(&case.id, style), load.shape);
+    let mut out = format!("{}\n  {}\n", case.id, load.shape);
     if load.levels.len() > 1 {
         out.push_str(&levels(load));
     }
@@ -46,7 +61,7 @@ pub fn summary(case: &CaseRecord, load: &LoadRecord, style: Style) -> String {
         out.push('\n');
     }
     if let Some(level) = shown(load) {
-        out.push_str(&one(level, load, style));
+        out.push_str(&one(level, load));
     }
     if !load.periods.is_empty() {
         out.push_str("  period by period\n");
@@ -54,11 +69,11 @@ pub fn summary(case: &CaseRecord, load: &LoadRecord, style: Style) -> String {
             out.push_str(&period_line(period));
         }
     }
-    limits(load, &mut out, style);
+    limits(load, &mut out);
     for note in &load.notes {
         out.push_str(&format!("  note: {note}\n"));
     }
-    harmless(&out)
+    painted(&harmless(&out), style)
 }
 
 /// The level whose figures are told in full: the last that was borne, else the last one.
@@ -110,12 +125,12 @@ fn latency_row(name: &str, dist: &Option<Dist>) -> String {
     format!("    {name:<10} {:>7} {plain}{failed}\n", d.n)
 }
 
-fn one(level: &Level, load: &LoadRecord, style: Style) -> String {
+fn one(level: &Level, load: &LoadRecord) -> String {
     let f = &level.figures;
     let c = &level.counts;
     let window = level.window_s.map_or("the whole level".to_owned(), |(a, b)| format!("steady from {a:.0} s to {b:.0} s"));
     let mut out = format!("  {} {}, {window}\n", number(level.target), load.unit);
-    out.push_str(&format!("  {}\n", bold("what the user feels", style)));
+    out.push_str(&format!("  {USER}\n"));
     out.push_str(&format!(
         "    {:<10} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}\n",
         "latency", "n", "mean", "p50", "p90", "p95", "p99", "max"
@@ -136,7 +151,7 @@ fn one(level: &Level, load: &LoadRecord, style: Style) -> String {
     if f.stalls > 0 {
         out.push_str(&format!("    {} stalls: gaps over a second and over ten times the usual one\n", f.stalls));
     }
-    out.push_str(&format!("  {}\n", bold("what the service carries", style)));
+    out.push_str(&format!("  {SERVICE}\n"));
     out.push_str(&format!(
         "    {:.2} answers/s ({:.0} a minute), {:.1} output tokens/s; {:.1} counted as others do, over the whole level with its end\n",
         f.rps_ok,
@@ -174,7 +189,7 @@ fn one(level: &Level, load: &LoadRecord, style: Style) -> String {
             ms(&input.e2e, |d| d.p95)
         ));
     }
-    out.push_str(&format!("  {}\n", bold("limits and errors", style)));
+    out.push_str(&format!("  {LIMITS}\n"));
     out.push_str(&format!(
         "    {} requests: {} ok, {} failed, {} cancelled, {} not sent\n",
         c.scheduled, c.ok, c.failed, c.cancelled, c.dropped
@@ -213,9 +228,9 @@ fn period_line(period: &Level) -> String {
     )
 }
 
-fn limits(load: &LoadRecord, out: &mut String, style: Style) {
+fn limits(load: &LoadRecord, out: &mut String) {
     if !load.first_errors.is_empty() {
-        out.push_str(&format!("  {}\n", bold("errors in the order in which they came", style)));
+        out.push_str(&format!("  {ERRORS}\n"));
         for e in &load.first_errors {
             out.push_str(&format!(
                 "    {:>8} {:<20} at {} {}, {} in flight, {} in all: {}\n",
@@ -236,7 +251,7 @@ fn limits(load: &LoadRecord, out: &mut String, style: Style) {
         out.push_str(&format!("    {} {}\n", if trend.leak { "✗" } else { "·" }, trend.why));
     }
     if !load.series.is_empty() {
-        out.push_str(&format!("  {}\n", bold("resources: mean, lowest to highest", style)));
+        out.push_str(&format!("  {RESOURCES}\n"));
         for series in &load.series {
             out.push_str(&format!("    {}\n", resource(series)));
         }
@@ -424,6 +439,15 @@ mod tests {
     fn no_cell_is_a_formula() {
         let text = table(vec![vec!["=1+1".into(), "-5".into(), "@x".into()]]);
         assert_eq!(text, "'=1+1,-5,'@x\n");
+    }
+
+    #[test]
+    fn only_our_own_text_is_painted() {
+        let case = CaseRecord { id: "a\u{1b}[31mb".into(), ..CaseRecord::default() };
+        let mut load = LoadRecord { shape: "constant".into(), ..LoadRecord::default() };
+        load.levels.push(Level::default());
+        let shown = summary(&case, &load, Style { color: true, evidence: false });
+        assert!(shown.starts_with("\u{1b}[1ma\\u{1b}[31mb\u{1b}[0m\n") && shown.contains("\u{1b}[1m  what the user feels"), "{shown:?}");
     }
 
     #[test]
