@@ -500,3 +500,30 @@ fn two_records_are_compared_by_their_facts() {
     );
     assert_eq!(project.run(&["compare", &journal("a"), &journal("a")]).status.code(), Some(0));
 }
+
+#[test]
+fn a_slower_build_beside_the_old_one_fails_and_an_equal_one_passes() {
+    let names = ["a", "b", "c", "d"];
+    let list: Vec<(&str, &str, &str)> = names.iter().map(|n| (*n, "ask 24", "not_empty")).collect();
+    let project = Project::new(&cases(&list).replace("cases:", "defaults: { repeat: 5 }\ncases:"));
+    project.write(
+        "roadworthy.yaml",
+        "targets:\n  default: { simulate: x.sim.yaml }\n  same: { simulate: x.sim.yaml }\n  slow: { simulate: slow.sim.yaml }\n",
+    );
+    let sim = |ms: u32, months: u32| format!("simulated: x\nttft: {ms}ms\njitter: 10%\nrules:\n  - answer: 保修期为{months}个月。\n");
+    project.write("x.sim.yaml", &sim(60, 24));
+    project.write("slow.sim.yaml", &sim(40, 12));
+    let out = project.run(&["run", "--compare-with", "same", "--compare-limit", "1.15"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
+    // The default target takes half as long again as the one beside it, and says another number.
+    let out = project.run(&["run", "--compare-with", "slow", "--json", "r.json"]);
+    let shown = text(&out.stdout);
+    assert_eq!(out.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("suite::beside slow — e2e takes 1.") && shown.contains("20 pairs"), "{shown}");
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(project.dir.path().join("r.json")).unwrap()).unwrap();
+    let suite = record["cases"].as_array().unwrap().iter().find(|c| c["id"] == "suite::beside slow").unwrap();
+    assert!(suite["attempts"][0]["group"][2]["evidence"][0].as_str().unwrap().contains("numbers: -12 +24"), "{suite}");
+    let out = project.run(&["run", "--compare-with", "nobody"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("targets are default, same, slow"), "{}", text(&out.stderr));
+}

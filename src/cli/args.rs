@@ -137,6 +137,12 @@ pub struct RunArgs {
     /// Store the answers of this run as golden ones, where an expectation asks for them
     #[arg(long, help_heading = "Running")]
     pub accept: bool,
+    /// Send every trial to this target or address, too, in turns, and judge the ratio of times
+    #[arg(long, value_name = "NAME|URL", help_heading = "Running")]
+    pub compare_with: Option<String>,
+    /// With --compare-with: times up to this ratio are fine
+    #[arg(long, value_name = "RATIO", default_value_t = 1.1, help_heading = "Running")]
+    pub compare_limit: f64,
     /// Start no further case after the first failure
     #[arg(long, help_heading = "Running")]
     pub fail_fast: bool,

@@ -132,6 +132,9 @@ pub struct Attempt {
     /// Fresh measurements that confirmed or cleared a miss against history, each with its trials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<Vec<Trial>>,
+    /// The same trials on the service that is compared with, in the same order; they count for no verdict of the case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Trial>,
     /// Judgements over all trials together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<Finding>,

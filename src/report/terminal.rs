@@ -77,8 +77,17 @@ pub fn case(case: &CaseRecord) -> String {
     harmless(&out)
 }
 
+/// What all cases together came to, met or not.
+fn suite(case: &CaseRecord) -> String {
+    let why = if case.why.is_empty() { String::new() } else { format!(" — {}", case.why) };
+    let mut out = format!("{}: {}{why}\n", case.verdict.word(), case.id);
+    case.findings().for_each(|f| out.push_str(&finding(f, &case.file, "")));
+    harmless(&format!("{out}\n"))
+}
+
 fn finding(finding: &Finding, file: &str, place: &str) -> String {
     let mark = match finding.outcome {
+        Outcome::Met => "✓",
         Outcome::Missed => "✗",
         Outcome::Unjudgeable => "!",
         _ => "?",
@@ -138,6 +147,9 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
             out.push_str(&format!("{:<8} {:>6} {cells}\n", r.metric, r.n));
         }
         out.push('\n');
+    }
+    for case in record.judged().filter(|c| c.scenario == "suite") {
+        out.push_str(&suite(case));
     }
     let mut slow: Vec<&CaseRecord> = record.judged().filter(|c| !c.attempts.is_empty()).collect();
     slow.sort_by_key(|c| std::cmp::Reverse(c.took));

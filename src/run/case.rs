@@ -47,7 +47,7 @@ pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
                 record.verdict = Verdict::Error;
                 record.why = format!("there is no target `{}`", case.target);
             }
-            Some(shared) => match ready(engine, shared).await {
+            Some(shared) => match all_ready(engine, shared).await {
                 Ok(()) => attempts(engine, shared, case, &mut record).await,
                 Err(why) => {
                     record.verdict = Verdict::Error;
@@ -61,6 +61,15 @@ pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
     let judged = Judged { verdict: record.verdict, skipped: record.skipped.clone(), evidence };
     engine.emit(Event::CaseFinished(Box::new(record)));
     judged
+}
+
+/// The case's service, and the one that it is compared with.
+async fn all_ready(engine: &Engine, shared: &Shared) -> Result<(), String> {
+    ready(engine, shared).await?;
+    match &engine.beside {
+        Some(other) => ready(engine, other).await.map_err(|why| format!("compared with `{}`: {why}", other.service.target.name)),
+        None => Ok(()),
+    }
 }
 
 async fn ready(engine: &Engine, shared: &Shared) -> Result<(), String> {
@@ -99,8 +108,9 @@ pub(super) fn blank(case: &Planned) -> CaseRecord {
 
 async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut CaseRecord) {
     for number in 0..=case.retry {
-        let trials = trials_of(engine, shared, case, number).await;
-        let attempt = grouped(engine, shared, case, trials).await;
+        let (trials, beside) = trials_of(engine, shared, case, number).await;
+        let mut attempt = grouped(engine, shared, case, trials).await;
+        attempt.beside = beside;
         let (verdict, rate) = decide(case, &attempt);
         record.attempts.push(attempt);
         record.rate = rate;
@@ -188,7 +198,7 @@ async fn grouped(engine: &Engine, shared: &Shared, case: &Planned, trials: Vec<T
         // Noise that lasts a moment should not be measured twice.
         tokio::time::sleep(BEFORE_MEASURING_AGAIN).await;
         // Seeds of their own, far from those of attempts.
-        let fresh = trials_of(engine, shared, case, 1000 + measured as u64).await;
+        let (fresh, _) = trials_of(engine, shared, case, 1000 + measured as u64).await;
         attempt.again.push(fresh);
     }
 }
@@ -213,22 +223,39 @@ pub(super) fn judge_group(case: &Planned, attempt: &Attempt, history: &History) 
 /// Between a miss against history and the measurement that confirms or clears it.
 const BEFORE_MEASURING_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
-async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) -> Vec<Trial> {
+/// The trials of a case, and the same of the service that it is compared with.
+async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) -> (Vec<Trial>, Vec<Trial>) {
     let max = case.max_trials();
     let seeds = (0..max).map(|i| seed(engine.seed, case, attempt, i, max));
     let jitter = |i: u64| (hash(case, i.wrapping_add(attempt << 32)) % 1000) as f64 / 1000.0;
+    let both = |i: u64, seed: Option<u64>| async move {
+        let hold = |shared| hold(engine, shared, case, case.version(i), seed, jitter(i));
+        match &engine.beside {
+            None => (hold(shared).await, None),
+            // A B, then B A: whatever drifts meets both alike.
+            Some(other) if (i + hash(case, 0)) % 2 == 0 => {
+                let own = hold(shared).await;
+                (own, Some(hold(other).await))
+            }
+            Some(other) => {
+                let theirs = hold(other).await;
+                (hold(shared).await, Some(theirs))
+            }
+        }
+    };
     if max == 1 {
-        return vec![hold(engine, shared, case, case.version(0), None, jitter(0)).await];
+        let (own, theirs) = both(0, None).await;
+        return (vec![own], theirs.into_iter().collect());
     }
-    let mut running = futures_util::stream::iter(seeds.enumerate())
-        .map(|(i, seed)| hold(engine, shared, case, case.version(i as u64), seed, jitter(i as u64)))
-        .buffered(TRIALS_AT_ONCE);
+    let mut running = futures_util::stream::iter(seeds.enumerate()).map(|(i, seed)| both(i as u64, seed)).buffered(TRIALS_AT_ONCE);
     let mut done: Vec<Trial> = Vec::new();
+    let mut beside = Vec::new();
     let mut passed = 0;
-    while let Some(trial) = running.next().await {
+    while let Some((trial, theirs)) = running.next().await {
         let error = trial.verdict == Verdict::Error;
         passed += u64::from(trial.verdict == Verdict::Pass);
         done.push(trial);
+        beside.extend(theirs);
         // Trials count in their order, so that what a quick answer says does not weigh more than a slow one.
         let decided =
             matches!(case.pass_rate, Some(rule @ PassRate::Sequential { .. }) if rule.decide(passed, done.len() as u64) != Decision::Open);
@@ -236,7 +263,7 @@ async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, attempt: u6
             break;
         }
     }
-    done
+    (done, beside)
 }
 
 /// Trials that must differ get a seed each, unless sampling is off or the case sets its own.

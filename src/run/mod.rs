@@ -24,6 +24,8 @@ use tokio::sync::OnceCell;
 /// What every case of a run shares.
 pub struct Engine {
     services: BTreeMap<String, Shared>,
+    /// Gets every trial, too, in turns with the case's own service.
+    beside: Option<Shared>,
     budget: Budget,
     seed: u64,
     started: Instant,
@@ -65,6 +67,7 @@ impl Engine {
             services.into_iter().map(|(name, service)| (name, Shared { service: Arc::new(service), ready: OnceCell::new() })).collect();
         Engine {
             services,
+            beside: None,
             budget,
             seed,
             started: Instant::now(),
@@ -78,6 +81,12 @@ impl Engine {
             meaning,
             history,
         }
+    }
+
+    /// Sends every trial to another service, too, interleaved A B B A, so that both meet the same machine in the same state.
+    pub fn beside(mut self, service: Service) -> Engine {
+        self.beside = Some(Shared { service: Arc::new(service), ready: OnceCell::new() });
+        self
     }
 
     /// The service of a target; every planned target has one.

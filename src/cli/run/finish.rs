@@ -75,6 +75,8 @@ pub(super) struct Finish {
     pub(super) style: terminal::Style,
     /// Under an outer test runner the summary would be one per case.
     pub(super) show_summary: bool,
+    /// With `--compare-with`: the other service's name, and the ratio of times that is fine.
+    pub(super) compared: Option<(String, f64)>,
     /// Set with `--accept`.
     pub(super) golden: Option<Golden>,
     pub(super) done: Mutex<bool>,
@@ -146,6 +148,12 @@ impl Finish {
             return None;
         }
         let stopped = interrupted.map(str::to_owned).or_else(|| self.engine.why_stopped());
+        if let Some((name, limit)) = &self.compared {
+            let so_far = fold(self.events.lock().expect("no panic under this lock").clone());
+            if let Some(case) = crate::compare::beside::judge(&so_far, name, *limit) {
+                self.engine.emit(Event::CaseFinished(Box::new(case)));
+            }
+        }
         self.engine.emit(Event::RunFinished(RunEnd { took: self.engine.elapsed(), filtered_out: self.filtered_out, stopped }));
         let record = fold(std::mem::take(&mut *self.events.lock().expect("no panic under this lock")));
         let mut exit = verdict::exit(&record, self.policy);

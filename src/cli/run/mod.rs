@@ -144,8 +144,15 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
             return Exit::CouldNotJudge;
         }
     };
-    let Services { by_target: services, meaning, simulated } = match services(&mut prepared, &runtime) {
+    let Services { by_target: services, meaning, mut simulated } = match services(&mut prepared, &runtime) {
         Ok(started) => started,
+        Err(why) => {
+            talk(&format!("error: {why}"));
+            return Exit::BadInput;
+        }
+    };
+    let beside = match args.compare_with.as_ref().map(|told| services::beside(&prepared, told, &runtime)).transpose() {
+        Ok(beside) => beside,
         Err(why) => {
             talk(&format!("error: {why}"));
             return Exit::BadInput;
@@ -183,7 +190,12 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         }
     };
     let terms = Terms { budget: prepared.budget, seed: args.seed, today, redactor: redactor.clone() };
-    let engine = Arc::new(Engine::new(services, terms, meaning, history, sink));
+    let mut engine = Engine::new(services, terms, meaning, history, sink);
+    if let Some((service, running)) = beside {
+        simulated.extend(running);
+        engine = engine.beside(service);
+    }
+    let engine = Arc::new(engine);
     engine.emit(Event::RunStarted(header(&prepared.project.options, &prepared.labels, prepared.shard, args.seed, &run_id)));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len().max(1)));
@@ -205,6 +217,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         redactor: redactor.clone(),
         style: terminal::Style { color, evidence: args.quiet || args.format != Format::Pretty },
         show_summary: !under_nextest && args.format != Format::Json,
+        compared: args.compare_with.clone().map(|name| (name, args.compare_limit)),
         golden: args.accept.then(|| Golden::of(&prepared.cases, &prepared.project)),
         done: Mutex::new(false),
     });

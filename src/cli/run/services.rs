@@ -129,6 +129,30 @@ pub(super) fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtim
     Ok(Services { by_target, meaning, simulated })
 }
 
+/// The service that every trial is compared with: a target by its name, or an address that is asked like the default target.
+pub(super) fn beside(prepared: &Prepared, told: &str, runtime: &tokio::runtime::Runtime) -> Result<(Service, Option<sim::Running>), String> {
+    let project = &prepared.project;
+    if told.starts_with("http://") || told.starts_with("https://") {
+        let mut target = project.options.targets[&project.target].clone();
+        let url = told.trim_end_matches('/').to_owned();
+        target.address = Address::Url(url.clone());
+        target.name = told.to_owned();
+        target.origin = "--compare-with".into();
+        return Service::new(target, url, None).map(|service| (service, None));
+    }
+    let Some(target) = project.options.targets.get(told) else {
+        let known: Vec<&str> = project.options.targets.keys().map(String::as_str).collect();
+        return Err(format!("--compare-with {told} is neither an address nor a target; targets are {}", known.join(", ")));
+    };
+    let script = match &target.address {
+        Address::Simulate(file) => {
+            Some(script(project, told, file).map_err(|found| found.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; "))?)
+        }
+        Address::Url(_) => None,
+    };
+    connect(project, told, script, runtime)
+}
+
 /// Connects to a target, or starts it where it is simulated.
 pub(in crate::cli) fn connect(
     project: &Project,

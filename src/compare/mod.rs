@@ -1,5 +1,7 @@
 //! Compares what two services, or two versions of one, answered to the same cases: the prompt fingerprint of a service. Pure.
 
+pub mod beside;
+
 use crate::exchange::Exchange;
 use crate::expect::{find_numbers, identifiers, refusal};
 use crate::record::{CaseRecord, RunRecord};
@@ -63,6 +65,26 @@ fn flatten(path: &str, value: &Value, out: &mut BTreeSet<String>) {
     }
 }
 
+/// What changed between two answers, one line for each kind of fact.
+fn changes(x: &Exchange, y: &Exchange) -> Vec<String> {
+    let (f, g) = (facts(x), facts(y));
+    let mut lines = Vec::new();
+    for (what, f, g) in [
+        ("numbers", &f.numbers, &g.numbers),
+        ("identifiers", &f.identifiers, &g.identifiers),
+        ("fields", &f.fields, &g.fields),
+        ("behaviour", &f.behaviour, &g.behaviour),
+    ] {
+        let gone: Vec<&str> = f.difference(g).map(String::as_str).collect();
+        let new: Vec<&str> = g.difference(f).map(String::as_str).collect();
+        if !gone.is_empty() || !new.is_empty() {
+            let part = |sign: char, list: &[&str]| list.iter().map(|t| format!("{sign}{t}")).collect::<Vec<_>>().join(" ");
+            lines.push(format!("{what}: {}", [part('-', &gone), part('+', &new)].join(" ").trim()));
+        }
+    }
+    lines
+}
+
 fn last(case: &CaseRecord) -> Option<&Exchange> {
     case.exchanges().last()
 }
@@ -92,20 +114,7 @@ pub fn compare(a: &RunRecord, b: &RunRecord) -> Compared {
         if case.verdict != other.verdict {
             lines.push(format!("verdict: {} → {}", case.verdict.word(), other.verdict.word()));
         }
-        let (f, g) = (facts(x), facts(y));
-        for (what, f, g) in [
-            ("numbers", &f.numbers, &g.numbers),
-            ("identifiers", &f.identifiers, &g.identifiers),
-            ("fields", &f.fields, &g.fields),
-            ("behaviour", &f.behaviour, &g.behaviour),
-        ] {
-            let gone: Vec<&str> = f.difference(g).map(String::as_str).collect();
-            let new: Vec<&str> = g.difference(f).map(String::as_str).collect();
-            if !gone.is_empty() || !new.is_empty() {
-                let part = |sign: char, list: &[&str]| list.iter().map(|t| format!("{sign}{t}")).collect::<Vec<_>>().join(" ");
-                lines.push(format!("{what}: {}", [part('-', &gone), part('+', &new)].join(" ").trim()));
-            }
-        }
+        lines.extend(changes(x, y));
         let differs = x.answer.trim() != y.answer.trim();
         out.facts += usize::from(!lines.is_empty());
         out.texts += usize::from(differs);
