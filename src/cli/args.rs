@@ -38,6 +38,8 @@ pub enum Command {
     Baseline(BaselineArgs),
     /// Fetch the weights of the built-in encoder
     Models(ModelsArgs),
+    /// Make scenarios of published lists of prompts
+    Import(ImportArgs),
     /// Write a first scenario, a configuration and CI files
     Init(InitArgs),
     /// Print the JSON Schema that editors use
@@ -500,6 +502,24 @@ pub enum ModelsCommand {
     },
     /// Which models there are, and which lie here
     List,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    #[command(subcommand)]
+    pub command: ImportCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum ImportCommand {
+    /// Lists of adversarial prompts: one a line, tables as AdvBench has (csv, json, jsonl), tasks as AdvGLUE has (json)
+    Prompts {
+        /// The list
+        file: PathBuf,
+        /// Folder to write into
+        #[arg(long, value_name = "DIR", default_value = "scenarios")]
+        to: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

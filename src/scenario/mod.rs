@@ -3,6 +3,7 @@
 mod check;
 pub mod dataset;
 pub mod grammar;
+pub mod import;
 pub mod lint;
 pub mod load_words;
 mod read;
