@@ -37,3 +37,23 @@ verdicts:
 page:
     tests/html/install
     ROADWORTHY_REQUIRE_BROWSER=1 cargo test --test page
+
+# Lints the CI files, runs their scripts and the GitLab pipeline on a local runner.
+ci-real:
+    cargo build --release
+    tests/ci/install
+    tests/ci/run
+
+# A real model under load: ramp, maximum, soak, prompts of growing length; three minutes.
+load-real:
+    cargo build --release
+    tests/real/install
+    tests/real/load
+
+# The engine of loads beside a hand-written client, and its schedule.
+bench-load:
+    cargo bench --bench load
+
+# Planted knees and leaks 200 times each, and ten million requests in constant memory, in virtual time.
+loads-long:
+    LOADS=200 REQUESTS=10000000 cargo test --release --test virtual_load -- --nocapture

@@ -302,7 +302,11 @@ loads:
     );
     let out = Command::new(env!("CARGO_BIN_EXE_roadworthy")).current_dir(p.dir.path()).env("CI", "1").arg("phases").output().unwrap();
     let shown = text(&out.stdout);
-    assert!(shown.contains("behaviour: pass\nmixed: pass\nstrict: nothing ran\nafter: not run, because `strict` did not pass"), "{shown}\n{}", text(&out.stderr));
+    assert!(
+        shown.contains("behaviour: pass\nmixed: pass\nstrict: nothing ran\nafter: not run, because `strict` did not pass"),
+        "{shown}\n{}",
+        text(&out.stderr)
+    );
     assert_eq!(out.status.code(), Some(4));
     for file in ["behaviour.html", "behaviour.xml", "mixed.json"] {
         assert!(p.dir.path().join("reports").join(file).is_file(), "{file}");
@@ -310,4 +314,40 @@ loads:
     let record: Value = serde_json::from_str(&std::fs::read_to_string(p.dir.path().join("reports/mixed.json")).unwrap()).unwrap();
     let inputs = record["cases"][0]["load"]["levels"][0]["figures"]["inputs"].as_array().unwrap().clone();
     assert!(inputs.iter().all(|i| i["failed"] == 0 && i["ok"].as_u64() > Some(10)), "{inputs:?}");
+}
+
+#[test]
+fn a_load_is_held_to_its_own_history() {
+    let p = project("");
+    let sim = |ttft: u32| format!("simulated: x\nttft: {ttft}ms\njitter: 20%\nrules: [ {{ answer: one two three }} ]\n");
+    p.write("x.sim.yaml", &sim(20));
+    p.write(
+        "loads.yaml",
+        "scenario: x
+loads:
+  - name: steady
+    prompt: x
+    shape: { constant: { users: 4, requests: 160 } }
+    expect: [ { error_rate: 0% }, { e2e: { p95: 5s, rolling: { quantile: p90, factor: 1.3 }, release: 1.2 } } ]
+",
+    );
+    let other = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_roadworthy")).current_dir(p.dir.path()).args(args).output().unwrap();
+        assert_eq!(out.status.code(), Some(0), "{args:?}: {}{}", text(&out.stdout), text(&out.stderr));
+    };
+    let (out, _) = p.load(&["loads.yaml"]);
+    assert!(text(&out.stdout).contains("1 inconclusive"), "no history yet: {}", text(&out.stdout));
+    for _ in 0..8 {
+        p.load(&["loads.yaml"]);
+        other(&["baseline", "update", "--force"]);
+    }
+    other(&["baseline", "approve", "--release", "v1"]);
+    let (out, _) = p.load(&["loads.yaml"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
+    assert!(text(&out.stdout).contains("1 pass"), "{}", text(&out.stdout));
+    p.write("x.sim.yaml", &sim(34));
+    let (out, _) = p.load(&["loads.yaml"]);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stdout));
+    let shown = text(&out.stdout);
+    assert!(shown.contains("e2e rolling: p90") && shown.contains("(7 d, 8 runs) × 1.3"), "{shown}");
 }

@@ -278,7 +278,13 @@ fn stages_follow_their_profile() {
     let legs = [(10, 20.0), (20, 20.0), (10, 5.0), (20, 5.0)].map(|(s, to)| Leg { over: Duration::from_secs(s), to });
     let out = virtually(async { load(ask(Shape::Stages { of: Of::Users, legs: legs.to_vec() }, 1), service(100)).await });
     let busy = |t: usize| out.ticks[t].in_flight;
-    assert!((busy(5) - 11.0).abs() < 2.5 && (busy(20) - 20.0).abs() < 0.1 && (busy(50) - 5.0).abs() < 0.6, "{} {} {}", busy(5), busy(20), busy(50));
+    assert!(
+        (busy(5) - 11.0).abs() < 2.5 && (busy(20) - 20.0).abs() < 0.1 && (busy(50) - 5.0).abs() < 0.6,
+        "{} {} {}",
+        busy(5),
+        busy(20),
+        busy(50)
+    );
     // The second in which the profile goes down is noticed at its end.
     let (from, to) = out.levels[0].window_s.unwrap();
     assert!((10.0..10.1).contains(&from) && (30.0..=31.1).contains(&to), "{from} {to}");
@@ -322,7 +328,11 @@ fn a_soak_tells_each_period() {
     assert_eq!(out.periods.len(), 4);
     let sum: u64 = out.periods.iter().map(|p| p.counts.ok).sum();
     assert_eq!(sum, out.levels[0].counts.ok);
-    assert!(out.periods.iter().all(|p| (p.figures.rps_ok - 8.0).abs() < 0.2), "{:?}", out.periods.iter().map(|p| p.figures.rps_ok).collect::<Vec<_>>());
+    assert!(
+        out.periods.iter().all(|p| (p.figures.rps_ok - 8.0).abs() < 0.2),
+        "{:?}",
+        out.periods.iter().map(|p| p.figures.rps_ok).collect::<Vec<_>>()
+    );
 }
 
 fn resident_mib() -> f64 {
@@ -340,11 +350,17 @@ fn memory_does_not_grow_with_the_number_of_requests() {
     let out = virtually(async {
         let service = Arc::new(service(200));
         let make = move || Client { service: service.clone(), rng: ChaCha8Rng::seed_from_u64(1) };
-        run(ask(shape, 1), Clock::Virtual, make, |_| {}, |told| {
-            if let Told::Second(_) = told {
-                seen.push(resident_mib());
-            }
-        })
+        run(
+            ask(shape, 1),
+            Clock::Virtual,
+            make,
+            |_| {},
+            |told| {
+                if let Told::Second(_) = told {
+                    seen.push(resident_mib());
+                }
+            },
+        )
         .await
     });
     assert_eq!(out.levels[0].counts.ok, requests);

@@ -75,6 +75,12 @@ pub fn entries_of(record: &RunRecord) -> BTreeMap<String, Entry> {
                 }
             }
         }
+        let measured = case.load.as_ref().and_then(|l| crate::load::judge::measured(l));
+        if let Some(level) = measured {
+            for (word, dist) in [("ttft", &level.figures.ttft), ("tpot", &level.figures.tpot), ("e2e", &level.figures.e2e)] {
+                ms.extend(dist.as_ref().filter(|d| !d.sample.is_empty()).map(|d| (word.to_owned(), d.sample.clone())));
+            }
+        }
         for samples in ms.values_mut() {
             samples.sort_by(f64::total_cmp);
             let n = samples.len();
@@ -89,13 +95,13 @@ pub fn entries_of(record: &RunRecord) -> BTreeMap<String, Entry> {
             labels: record.header.labels.clone(),
             cases: BTreeMap::new(),
         });
-        let measured = CaseEntry {
+        let entered = CaseEntry {
             segment: segment(&case.fingerprint, concurrency, &record.header.environment),
-            trials: attempt.trials.len() as u64,
-            passed: attempt.trials.iter().filter(|t| t.verdict == Verdict::Pass).count() as u64,
+            trials: measured.map_or(attempt.trials.len() as u64, |l| l.counts.scheduled),
+            passed: measured.map_or_else(|| attempt.trials.iter().filter(|t| t.verdict == Verdict::Pass).count() as u64, |l| l.counts.ok),
             ms,
         };
-        entry.cases.insert(name.to_owned(), measured);
+        entry.cases.insert(name.to_owned(), entered);
     }
     out
 }

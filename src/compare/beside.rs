@@ -55,11 +55,17 @@ fn pairs(attempt: &Attempt) -> impl Iterator<Item = (&Exchange, &Exchange)> {
 /// Times of one case: mean logs of ours and theirs over its pairs.
 fn times(case: &CaseRecord, metric: Metric) -> Vec<(f64, f64)> {
     let ms = |d: Duration| d.as_secs_f64() * 1e3;
-    case.attempts.iter().flat_map(pairs).filter_map(|(a, b)| Some((ms(metric(a)?), ms(metric(b)?)))).filter(|(a, b)| *a > 0.0 && *b > 0.0).collect()
+    case.attempts
+        .iter()
+        .flat_map(pairs)
+        .filter_map(|(a, b)| Some((ms(metric(a)?), ms(metric(b)?))))
+        .filter(|(a, b)| *a > 0.0 && *b > 0.0)
+        .collect()
 }
 
 fn slower(cases: &[&CaseRecord], word: &str, metric: Metric, limit: f64) -> Finding {
-    let per_case: Vec<(&str, Vec<(f64, f64)>)> = cases.iter().map(|c| (c.id.as_str(), times(c, metric))).filter(|(_, t)| !t.is_empty()).collect();
+    let per_case: Vec<(&str, Vec<(f64, f64)>)> =
+        cases.iter().map(|c| (c.id.as_str(), times(c, metric))).filter(|(_, t)| !t.is_empty()).collect();
     let all: Vec<(f64, f64)> = per_case.iter().flat_map(|(_, t)| t.iter().copied()).collect();
     let (ours, theirs): (Vec<f64>, Vec<f64>) = all.iter().copied().unzip();
     let finding = |outcome, why, evidence| Finding {
@@ -123,13 +129,19 @@ mod tests {
         let mut exchange = Exchange { answer: answer.into(), ..Exchange::default() };
         exchange.timing.e2e = Some(Duration::from_millis(ms));
         exchange.timing.ttft = Some(Duration::from_millis(ms / 4));
-        Trial { seed: None, variant: None, verdict: Verdict::Pass, turns: vec![Turn { exchange, findings: Vec::new(), fetched: Vec::new() }] }
+        Trial {
+            seed: None,
+            variant: None,
+            verdict: Verdict::Pass,
+            turns: vec![Turn { exchange, findings: Vec::new(), fetched: Vec::new() }],
+        }
     }
 
     fn run(ours: impl Fn(u64) -> u64) -> CaseRecord {
         let trials = (0..20).map(|i| trial(ours(i), "24个月")).collect();
         let beside = (0..20).map(|i| trial(400 + i * 7 % 40, "12个月")).collect();
-        let case = CaseRecord { id: "a::b".into(), attempts: vec![Attempt { trials, beside, ..Attempt::default() }], ..CaseRecord::default() };
+        let case =
+            CaseRecord { id: "a::b".into(), attempts: vec![Attempt { trials, beside, ..Attempt::default() }], ..CaseRecord::default() };
         judge(&RunRecord { cases: vec![case], ..RunRecord::default() }, "old", 1.1).unwrap()
     }
 

@@ -125,6 +125,14 @@ impl<C: Caller, F: Fn() -> C + Send + Sync + 'static> Engine<C, F> {
     pub async fn level(&self, spec: &LevelSpec, mut pulse: impl FnMut(Pulse<'_>) -> Option<String>) -> (Level, Option<String>) {
         let start = self.clock.now();
         lock(&self.tally).begin_level(spec.target, start);
+        // Without a ramp and a warm-up the load is steady from its first request.
+        let jumps = match &spec.mode {
+            Mode::Closed { legs } | Mode::Open { legs, .. } => legs.first().is_some_and(|l| l.over.is_zero() && l.to >= spec.target),
+            _ => true,
+        };
+        if jumps && self.terms.warm_up.is_zero() {
+            lock(&self.tally).steady(start, true);
+        }
         let rows =
             (spec.requests.is_none() && spec.duration.is_none() && !matches!(spec.mode, Mode::Trace { .. })).then(|| self.feed.rows());
         let ends = Ends {

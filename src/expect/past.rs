@@ -16,7 +16,7 @@ pub enum Ceiling {
 }
 
 impl Ceiling {
-    fn word(&self) -> &'static str {
+    pub fn word(&self) -> &'static str {
         match self {
             Ceiling::Rolling(_) => "rolling",
             Ceiling::Predicted(_) => "predicted",
@@ -65,19 +65,8 @@ pub fn judge(
         let fresh: Vec<&[f64]> = fresh.iter().map(Vec::as_slice).collect();
         let (judged, open) = held_to(ceiling, &fresh, known);
         again |= open;
-        let outcome = match judged.decision {
-            Decision::TooThin => Outcome::Inconclusive,
-            _ if stands(&judged, comparisons) => Outcome::Missed,
-            _ => Outcome::Met,
-        };
-        let chance = match judged.p_value {
-            Some(p) if judged.decision == Decision::Missed => {
-                let side = if outcome == Outcome::Missed { "beyond" } else { "within" };
-                format!(" (p {p:.2e}, {side} chance: 1 % over {} comparisons)", comparisons.max(1))
-            }
-            _ => String::new(),
-        };
-        lines.push((outcome, format!("{} {}: {}{chance}", metric.word(), ceiling.word(), judged.line)));
+        let (outcome, line) = said(&judged, comparisons);
+        lines.push((outcome, format!("{} {}: {line}", metric.word(), ceiling.word())));
     }
     let worst = |o: Outcome| match o {
         Outcome::Met => 0,
@@ -86,14 +75,38 @@ pub fn judge(
     };
     let outcome = lines.iter().map(|(o, _)| *o).max_by_key(|o| worst(*o)).unwrap_or(Outcome::Inconclusive);
     let decisive: Vec<&str> = lines.iter().filter(|(o, _)| *o == outcome).map(|(_, l)| l.as_str()).collect();
-    let mut said = Said { outcome, topic: Topic::Threshold, why: decisive.join("; "), evidence: Vec::new() };
+    let mut told = Said { outcome, topic: Topic::Threshold, why: decisive.join("; "), evidence: Vec::new() };
     for (_, line) in lines.iter().filter(|(o, _)| *o != outcome) {
-        said = said.evidence(line.clone());
+        told = told.evidence(line.clone());
     }
     if measurements.len() > 1 {
-        said = said.evidence(format!("measured {} times, afresh after each miss", measurements.len()));
+        told = told.evidence(format!("measured {} times, afresh after each miss", measurements.len()));
     }
-    (finding(expectation, said), again)
+    (finding(expectation, told), again)
+}
+
+/// One ceiling over one measurement that is not repeated.
+pub fn once(ceiling: &Ceiling, samples: &[f64], known: Option<&Known>, comparisons: usize) -> (Outcome, String) {
+    let nothing = Known::default();
+    let (judged, _) = held_to(ceiling, &[samples], known.unwrap_or(&nothing));
+    said(&judged, comparisons)
+}
+
+/// What a decision comes to among all comparisons of the run.
+fn said(judged: &Judged, comparisons: usize) -> (Outcome, String) {
+    let outcome = match judged.decision {
+        Decision::TooThin => Outcome::Inconclusive,
+        _ if stands(judged, comparisons) => Outcome::Missed,
+        _ => Outcome::Met,
+    };
+    let chance = match judged.p_value {
+        Some(p) if judged.decision == Decision::Missed => {
+            let side = if outcome == Outcome::Missed { "beyond" } else { "within" };
+            format!(" (p {p:.2e}, {side} chance: 1 % over {} comparisons)", comparisons.max(1))
+        }
+        _ => String::new(),
+    };
+    (outcome, format!("{}{chance}", judged.line))
 }
 
 /// One ceiling, and whether it asks for another measurement.

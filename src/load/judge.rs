@@ -1,7 +1,8 @@
 //! What a load is expected to come to, and the judgement. Ramps and searches are judged at the last level that was borne.
 
 use super::errors::SATURATED;
-use super::{Ceiling, Shape, show_ms};
+use super::{Ceiling, Metric, Shape, show_ms};
+use crate::expect::past::{self, History, Known};
 use crate::finding::{Finding, Outcome, Topic};
 use crate::record::load::{Level, LoadRecord, Series};
 use crate::stats::dist::beta_quantile;
@@ -26,6 +27,8 @@ pub enum LoadCheck {
         min: f64,
     },
     Latency(Vec<Ceiling>),
+    /// Ceilings from what earlier runs of the same load measured.
+    History(Vec<(Metric, past::Ceiling)>),
     /// Of latencies, of completions (`qps`), or of a resource by its name.
     Variation(Vec<(String, Share)>),
     /// Output tokens a second of the service, and complete answers a second.
@@ -59,7 +62,7 @@ fn finding(expectation: &LoadExpectation, outcome: Outcome, why: String) -> Find
 }
 
 /// Judges every expectation. An invalid run proves nothing about the service, so that nothing can be judged.
-pub fn judge(expectations: &[LoadExpectation], load: &LoadRecord, shape: &Shape) -> Vec<Finding> {
+pub fn judge(expectations: &[LoadExpectation], load: &LoadRecord, shape: &Shape, history: &History, id: &str) -> Vec<Finding> {
     if !load.health.valid {
         let why = format!("the client was the limit, so these figures say nothing about the service: {}", load.health.problems.join("; "));
         return vec![Finding {
@@ -71,7 +74,38 @@ pub fn judge(expectations: &[LoadExpectation], load: &LoadRecord, shape: &Shape)
             evidence: Vec::new(),
         }];
     }
-    expectations.iter().flat_map(|e| one(e, load, shape)).collect()
+    let known = history.cases.get(id);
+    let judge = |e: &LoadExpectation| match &e.check {
+        LoadCheck::History(ceilings) => match measured(load) {
+            Some(level) => ceilings.iter().map(|(m, c)| against_history(e, level, *m, c, known, history.comparisons)).collect(),
+            None => vec![finding(e, Outcome::Missed, "no level was borne".into())],
+        },
+        _ => one(e, load, shape),
+    };
+    expectations.iter().flat_map(judge).collect()
+}
+
+/// The level that stands for a load in its history: the last that was borne, or the only one.
+pub fn measured(load: &LoadRecord) -> Option<&Level> {
+    match &load.found {
+        Some(found) => load.levels.iter().rev().find(|l| Some(l.target) == found.last_stable && l.stable == Some(true)),
+        None => load.levels.last(),
+    }
+}
+
+/// A load is one large measurement, so a miss is not measured again: it must be rare among all comparisons of the run.
+fn against_history(
+    expectation: &LoadExpectation,
+    level: &Level,
+    metric: Metric,
+    ceiling: &past::Ceiling,
+    known: Option<&std::collections::BTreeMap<String, Known>>,
+    comparisons: usize,
+) -> Finding {
+    let word = metric.word();
+    let samples = metric.of(&level.figures).map_or(&[][..], |d| &d.sample);
+    let (outcome, why) = past::once(ceiling, samples, known.and_then(|k| k.get(word)), comparisons);
+    finding(expectation, outcome, format!("{word} {}: {why}", ceiling.word()))
 }
 
 /// The levels that latencies and errors are judged at.
@@ -145,6 +179,8 @@ fn one(expectation: &LoadExpectation, load: &LoadRecord, shape: &Shape) -> Vec<F
             }
             out
         }
+        // Judged before, where history is at hand.
+        LoadCheck::History(_) => Vec::new(),
         LoadCheck::NoLeak => vec![no_leak(expectation, load)],
         LoadCheck::Resources(bounds) => bounds
             .iter()
@@ -389,7 +425,7 @@ mod tests {
 
     fn outcome(check: LoadCheck, load: &LoadRecord) -> Outcome {
         let shape = Shape::Constant { users: 8, spawn_rate: None, duration: None, requests: None };
-        judge(&[LoadExpectation { name: "x".into(), line: 1, check }], load, &shape)[0].outcome
+        judge(&[LoadExpectation { name: "x".into(), line: 1, check }], load, &shape, &History::default(), "x")[0].outcome
     }
 
     #[test]
@@ -438,7 +474,8 @@ mod tests {
             until: Default::default(),
             max: 64.0,
         };
-        let check = |check| judge(&[LoadExpectation { name: "x".into(), line: 1, check }], &run, &shape)[0].outcome;
+        let check =
+            |check| judge(&[LoadExpectation { name: "x".into(), line: 1, check }], &run, &shape, &History::default(), "x")[0].outcome;
         assert_eq!(check(LoadCheck::ErrorRate { max: Share(0.01) }), Outcome::Met);
         assert_eq!(check(LoadCheck::MaxConcurrency { min: 8.0 }), Outcome::Met);
         assert_eq!(check(LoadCheck::MaxConcurrency { min: 9.0 }), Outcome::Missed);

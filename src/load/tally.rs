@@ -467,14 +467,14 @@ impl Set {
         let inputs = inputs.collect();
         let largest = |values: &mut dyn Iterator<Item = Option<f64>>| values.flatten().reduce(f64::max);
         Figures {
-            ttft: self.ttft.dist(ms, lost),
+            ttft: self.ttft.dist_with_sample(ms, lost),
             ttft_sched: self.ttft_sched.dist(ms, lost),
             ttfo: self.ttfo.dist(ms, lost),
             ttfb: self.ttfb.dist(ms, lost),
-            tpot: self.tpot.dist(1e6, lost),
+            tpot: self.tpot.dist_with_sample(1e6, lost),
             icl: self.icl.dist(ms, 0),
             max_gap: self.max_gap.dist(ms, lost),
-            e2e: self.e2e.dist(ms, lost),
+            e2e: self.e2e.dist_with_sample(ms, lost),
             e2e_sched: self.e2e_sched.dist(ms, lost),
             tail_lag: self.tail_lag.dist(ms, 0),
             connect: self.connect.dist(ms, 0),

@@ -35,6 +35,8 @@ pub struct PlannedLoad {
     pub abort: Option<Abort>,
     pub monitors: Vec<Monitor>,
     pub stream: Option<bool>,
+    /// Hash of what is sent, and how.
+    pub fingerprint: String,
     pub expect: Arc<Vec<LoadExpectation>>,
 }
 
@@ -99,7 +101,14 @@ fn one(scenario: &Scenario, load: &Load, prefix: &str, seed: u64) -> Result<Plan
             .collect::<Result<_, _>>()?,
         _ => vec![load.inputs.iter().map(|i| input(i, &mut rng)).collect::<Result<Vec<_>, _>>()?],
     };
+    let sent: Vec<String> = inputs
+        .iter()
+        .flatten()
+        .flat_map(|i| std::iter::once(i.weight.to_string()).chain(i.requests.iter().map(|r| json!([r.messages, r.params]).to_string())))
+        .chain([load.shape.says(), format!("{:?} {}", load.think_time, load.cold)])
+        .collect();
     Ok(PlannedLoad {
+        fingerprint: crate::units::fingerprint(&sent),
         id: format!("{prefix}::{}", load.name),
         scenario: scenario.name.clone(),
         name: load.name.clone(),

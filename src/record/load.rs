@@ -228,6 +228,9 @@ pub struct Dist {
     pub p99_pen: Option<f64>,
     /// 95 % bounds of p50, p90, p95, p99.
     pub bounds: [[f64; 2]; 4],
+    /// An even choice of up to 256 values, ascending, where history is kept of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<f64>,
 }
 
 /// What a ramp or search found: the last level that was borne and the first that was not.

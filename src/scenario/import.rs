@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn tasks_keep_their_labels() {
-        let glue = r#"{"sst2":[{"idx":7,"label":0,"sentence":"a dreadfu1 film"}],"qqp":[{"idx":1,"label":1,"question1":"a?","question2":"b?"}]}"#;
+        let glue =
+            r#"{"sst2":[{"idx":7,"label":0,"sentence":"a dreadfu1 film"}],"qqp":[{"idx":1,"label":1,"question1":"a?","question2":"b?"}]}"#;
         let got = prompts("dev.json", glue, "advglue", "advglue.jsonl").unwrap();
         assert_eq!(got.count, 2);
         assert!(got.rows.contains(r#""answer":"negative""#) && got.rows.contains("Second question: b?"), "{}", got.rows);

@@ -1,7 +1,9 @@
 //! The words of loads, beside those of cases in `vocabulary`.
 
 use super::grammar::{Key, Kind, key, must};
-use super::vocabulary::{DATASET, LAYER, MESSAGE, MUTATE, PARAMS_KEY, PROMPT, STREAM, SYSTEM, TAGS, TARGET, VARS};
+use super::vocabulary::{
+    DATASET, LAYER, MESSAGE, MUTATE, PARAMS_KEY, PREDICTED, PROMPT, RELEASE, ROLLING, STREAM, SYSTEM, TAGS, TARGET, VARS,
+};
 use Kind::*;
 
 const OF: Key = key("of", OneOf(&["users", "rate"]), "users who wait for their answers (default), or requests a second");
@@ -10,6 +12,17 @@ const DURATION: Key = key("duration", Duration, "no request starts after it");
 const REQUESTS: Key = key("requests", Count, "no more than these; default with neither: until the data set ends");
 
 static CEILING: Kind = Map(&[
+    key("mean", Duration, "the mean, at most"),
+    key("p50", Duration, "failed requests count as infinitely slow in every quantile"),
+    key("p90", Duration, ""),
+    key("p95", Duration, ""),
+    key("p99", Duration, ""),
+    key("max", Duration, "the slowest of the complete answers"),
+    ROLLING,
+    PREDICTED,
+    RELEASE,
+]);
+static PLAIN: Kind = Map(&[
     key("mean", Duration, "the mean, at most"),
     key("p50", Duration, "failed requests count as infinitely slow in every quantile"),
     key("p90", Duration, ""),
@@ -30,7 +43,10 @@ const E2E_SCHED: Key = key("e2e_sched", CEILING, "intended start to the end of t
 const ERROR_RATE: Key =
     key("error_rate", Either(&[Share, Map(&[must("max", Share, "at most")])]), "failed, cancelled and unsent requests among all");
 
-const UNTIL: Kind = Map(&[ERROR_RATE, TTFT, TTFT_SCHED, TTFO, TPOT, E2E, E2E_SCHED]);
+const fn plain(name: &'static str) -> Key {
+    key(name, PLAIN, "at most")
+}
+const UNTIL: Kind = Map(&[ERROR_RATE, plain("ttft"), plain("ttft_sched"), plain("ttfo"), plain("tpot"), plain("e2e"), plain("e2e_sched")]);
 
 /// How much load there is over time; exactly one.
 pub const SHAPES: &[Key] = &[
@@ -260,7 +276,15 @@ pub const LOAD_KEYS: &[Key] = &[
     ),
     key(
         "abort_on",
-        Map(&[ERROR_RATE, TTFT, TTFT_SCHED, TPOT, E2E, E2E_SCHED, key("after", Duration, "not before; default 30s")]),
+        Map(&[
+            ERROR_RATE,
+            plain("ttft"),
+            plain("ttft_sched"),
+            plain("tpot"),
+            plain("e2e"),
+            plain("e2e_sched"),
+            key("after", Duration, "not before; default 30s"),
+        ]),
         "ends the load early when it is pointless to go on",
     ),
     key("monitor", List(&MONITOR), "watched each second; the target's own `metrics` page always is"),

@@ -246,38 +246,7 @@ impl ExpectReader<'_, '_> {
     }
 
     fn ceilings(&mut self, node: &Node) -> Vec<Ceiling> {
-        let mut out = Vec::new();
-        let mut wrong = |at: &Node, why: &str| {
-            self.checker.error(at.place, "bad-value", why);
-        };
-        if let Some(rolling) = node.get("rolling") {
-            let quantile = rolling.get("quantile").and_then(Node::text).unwrap_or("p90");
-            let share = quantile.strip_prefix('p').and_then(|q| q.parse::<f64>().ok()).filter(|q| *q > 0.0 && *q < 100.0);
-            if share.is_none() {
-                wrong(rolling, &format!("`{quantile}` is not a quantile such as `p90`"));
-            }
-            let factor = rolling.get("factor").and_then(number_of).unwrap_or(1.3);
-            if factor <= 1.0 {
-                wrong(rolling, "a `factor` of 1 or less would fail half of all unchanged runs");
-            }
-            let window = rolling.get("window").and_then(duration_of).map_or(7.0, |d| d.as_secs_f64() / 86_400.0);
-            out.push(Ceiling::Rolling(Rolling { quantile: share.unwrap_or(90.0) / 100.0, window_days: window, factor }));
-        }
-        if let Some(predicted) = node.get("predicted").filter(|n| n.boolean() != Some(false)) {
-            let effect = predicted.get("effect").and_then(number_of).unwrap_or(1.1);
-            if effect < 1.0 {
-                wrong(predicted, "an `effect` below 1 would be an improvement");
-            }
-            out.push(Ceiling::Predicted(Predicted { min_effect: effect, ..Predicted::default() }));
-        }
-        if let Some(release) = node.get("release").filter(|n| n.boolean() != Some(false)) {
-            let limit = number_of(release).unwrap_or(1.2);
-            if limit <= 1.0 {
-                wrong(release, "a `release` limit of 1 or less would fail an unchanged service");
-            }
-            out.push(Ceiling::Release(limit));
-        }
-        out
+        ceilings(node, self.checker)
     }
 
     fn references(&mut self, node: &Node) -> Option<Vec<String>> {
@@ -636,4 +605,40 @@ fn remote_ref(schema: &Value) -> Option<&str> {
         Value::Array(items) => items.iter().find_map(remote_ref),
         _ => None,
     }
+}
+
+/// Ceilings from history: `rolling`, `predicted`, `release`.
+pub(super) fn ceilings(node: &Node, checker: &mut Checker<'_>) -> Vec<Ceiling> {
+    let mut out = Vec::new();
+    let mut wrong = |at: &Node, why: &str| {
+        checker.error(at.place, "bad-value", why);
+    };
+    if let Some(rolling) = node.get("rolling") {
+        let quantile = rolling.get("quantile").and_then(Node::text).unwrap_or("p90");
+        let share = quantile.strip_prefix('p').and_then(|q| q.parse::<f64>().ok()).filter(|q| *q > 0.0 && *q < 100.0);
+        if share.is_none() {
+            wrong(rolling, &format!("`{quantile}` is not a quantile such as `p90`"));
+        }
+        let factor = rolling.get("factor").and_then(number_of).unwrap_or(1.3);
+        if factor <= 1.0 {
+            wrong(rolling, "a `factor` of 1 or less would fail half of all unchanged runs");
+        }
+        let window = rolling.get("window").and_then(duration_of).map_or(7.0, |d| d.as_secs_f64() / 86_400.0);
+        out.push(Ceiling::Rolling(Rolling { quantile: share.unwrap_or(90.0) / 100.0, window_days: window, factor }));
+    }
+    if let Some(predicted) = node.get("predicted").filter(|n| n.boolean() != Some(false)) {
+        let effect = predicted.get("effect").and_then(number_of).unwrap_or(1.1);
+        if effect < 1.0 {
+            wrong(predicted, "an `effect` below 1 would be an improvement");
+        }
+        out.push(Ceiling::Predicted(Predicted { min_effect: effect, ..Predicted::default() }));
+    }
+    if let Some(release) = node.get("release").filter(|n| n.boolean() != Some(false)) {
+        let limit = number_of(release).unwrap_or(1.2);
+        if limit <= 1.0 {
+            wrong(release, "a `release` limit of 1 or less would fail an unchanged service");
+        }
+        out.push(Ceiling::Release(limit));
+    }
+    out
 }

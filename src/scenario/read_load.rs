@@ -2,6 +2,7 @@
 
 use super::load_words::SHAPES;
 use super::read::{Reader, count_of, duration_of, flatten_extra, number_of};
+use super::read_expect;
 use super::tree::Node;
 use super::{Layer, Load, LoadInput, LoadSource, Monitor};
 use crate::diagnostic::Diagnostic;
@@ -494,7 +495,23 @@ impl Reader<'_> {
                     };
                     Some(LoadCheck::FirstError { only: list("only"), not: list("not") })
                 }
-                metric => Metric::named(metric).map(|m| LoadCheck::Latency(stats(m, value))),
+                metric => {
+                    let metric = Metric::named(metric);
+                    let ceilings = read_expect::ceilings(value, &mut self.checker);
+                    let kept = matches!(metric, Some(Metric::Ttft | Metric::Tpot | Metric::E2e));
+                    if let (Some(metric), false) = (metric, ceilings.is_empty()) {
+                        if kept {
+                            let check = LoadCheck::History(ceilings.into_iter().map(|c| (metric, c)).collect());
+                            out.push(LoadExpectation { name: name.clone(), line: item.place.line, check });
+                        } else {
+                            self.checker.error(value.place, "no-history", format!("history is kept of ttft, tpot and e2e, not of {name}"));
+                        }
+                        if stats(metric, value).is_empty() {
+                            continue;
+                        }
+                    }
+                    metric.map(|m| LoadCheck::Latency(stats(m, value)))
+                }
             };
             let vacuous = match &check {
                 Some(LoadCheck::Latency(c)) => c.is_empty(),

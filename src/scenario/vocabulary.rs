@@ -31,27 +31,24 @@ static SEARCH: [Kind; 2] = [
 static AFFIX: [Kind; 2] = [Keyword, Map(&[key("text", Keyword, "the text"), key("any", List(&Keyword), "one of these"), CASE, OF])];
 static BARE_OF: [Kind; 2] = [Bool, Map(&[OF])];
 static PHRASES: [Kind; 2] = [Bool, Map(&[key("also", List(&Keyword), "more phrases that count"), OF])];
-static LIMIT: Kind = Either(&[
-    Duration,
+pub(super) const ROLLING: Key = key(
+    "rolling",
     Map(&[
-        key("max", Duration, "an absolute ceiling, for each request"),
-        key(
-            "rolling",
-            Map(&[
-                key("quantile", Word, "such as `p90`, of the pooled samples of the window; default p90"),
-                key("window", Duration, "how far back; default 7d"),
-                key("factor", Number, "times that quantile is the ceiling; default 1.3"),
-            ]),
-            "a ceiling that moves with the last days: sees large steps, with one request per case, too",
-        ),
-        key(
-            "predicted",
-            Either(&[Bool, Map(&[key("effect", Number, "smallest ratio worth failing; default 1.10")])]),
-            "a prediction limit over the last runs' means: sees steps that `rolling` cannot",
-        ),
-        key("release", Either(&[Bool, Number]), "at most this many times the approved release, default 1.2: sees creep"),
+        key("quantile", Word, "such as `p90`, of the pooled samples of the window; default p90"),
+        key("window", Duration, "how far back; default 7d"),
+        key("factor", Number, "times that quantile is the ceiling; default 1.3"),
     ]),
-]);
+    "a ceiling that moves with the last days: sees large steps, with one request per case, too",
+);
+pub(super) const PREDICTED: Key = key(
+    "predicted",
+    Either(&[Bool, Map(&[key("effect", Number, "smallest ratio worth failing; default 1.10")])]),
+    "a prediction limit over the last runs' means: sees steps that `rolling` cannot",
+);
+pub(super) const RELEASE: Key =
+    key("release", Either(&[Bool, Number]), "at most this many times the approved release, default 1.2: sees creep");
+static LIMIT: Kind =
+    Either(&[Duration, Map(&[key("max", Duration, "an absolute ceiling, for each request"), ROLLING, PREDICTED, RELEASE])]);
 
 /// Checks that may stand under a path of `json`.
 static JSON_CHECK: Kind = Map(&[

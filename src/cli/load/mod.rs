@@ -5,13 +5,16 @@ mod files;
 mod live;
 mod one;
 
+use crate::baseline;
 use crate::cli::args::{Color, LoadArgs};
 use crate::cli::output::{self, data, talk};
 use crate::cli::project::{self, Project};
 use crate::cli::run::{self, Reports};
 use crate::diagnostic::Diagnostic;
 use crate::event::{Event, fold};
+use crate::expect::past::History;
 use crate::journal::Journal;
+use crate::load::judge::LoadCheck;
 use crate::options::Address;
 use crate::plan::{PlannedLoad, loads};
 use crate::record::{RunEnd, RunRecord};
@@ -135,6 +138,7 @@ fn session(args: &LoadArgs, project: &Project, planned: Vec<PlannedLoad>, color:
         None => None,
     };
     let shared = Shared { args, runtime, journal, hdr_log: std::sync::Mutex::new(hdr_log) };
+    let history = history(project, &planned)?;
     let mut services: BTreeMap<String, (Arc<Service>, Option<sim::Running>)> = BTreeMap::new();
     let mut maxima: BTreeMap<String, f64> = BTreeMap::new();
     let mut ended = Ended::ByItself;
@@ -151,7 +155,7 @@ fn session(args: &LoadArgs, project: &Project, planned: Vec<PlannedLoad>, color:
             services.insert(load.target.clone(), (Arc::new(service), running));
         }
         let service = services[&load.target].0.clone();
-        let (record, how) = one::run(&shared, load, &service, &maxima);
+        let (record, how) = one::run(&shared, load, &service, &maxima, &history);
         if let Some(found) = record.load.as_ref().and_then(|l| l.found.as_ref()).and_then(|f| f.last_stable) {
             maxima.insert(load.name.clone(), found);
         }
@@ -188,6 +192,26 @@ fn session(args: &LoadArgs, project: &Project, planned: Vec<PlannedLoad>, color:
         Ended::Interrupted => Exit::Interrupted,
         Ended::Terminated => Exit::Terminated,
     })
+}
+
+/// What earlier runs of these loads measured.
+fn history(project: &Project, planned: &[PlannedLoad]) -> Result<History, (Exit, String)> {
+    let mut comparisons = 0;
+    let mut asked = Vec::new();
+    for load in planned {
+        let ceilings = load.expect.iter().filter_map(|e| if let LoadCheck::History(c) = &e.check { Some(c.len()) } else { None });
+        let ceilings: usize = ceilings.sum();
+        if ceilings > 0 {
+            comparisons += ceilings;
+            let options = &project.options;
+            asked.push((
+                load.id.clone(),
+                baseline::segment(&load.fingerprint, options.targets[&load.target].concurrency, &options.environment),
+            ));
+        }
+    }
+    baseline::history(&crate::cli::baseline::store(project), &asked, comparisons, None, crate::cli::baseline::now())
+        .map_err(crate::cli::baseline::faults)
 }
 
 /// Shows the summary and writes every report.

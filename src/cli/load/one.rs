@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::drive::{Ask, Outcome, Terms, Told, feed};
 use crate::event::Event;
 use crate::exchange::Exchange;
+use crate::expect::past::History;
 use crate::load::errors::suggestions;
 use crate::load::{Price, Shape, judge, soak};
 use crate::monitor::Watch;
@@ -40,7 +41,7 @@ fn blank(load: &PlannedLoad) -> CaseRecord {
         layer: load.layer.word().to_owned(),
         tags: load.tags.clone(),
         target: load.target.clone(),
-        fingerprint: crate::units::fingerprint(&[load.shape.says()]),
+        fingerprint: load.fingerprint.clone(),
         verdict: Verdict::Error,
         why: String::new(),
         skipped: None,
@@ -56,7 +57,13 @@ fn blank(load: &PlannedLoad) -> CaseRecord {
 }
 
 /// Runs a load. `maxima` are what earlier loads of this run found, by name.
-pub(super) fn run(shared: &Shared<'_>, load: &PlannedLoad, service: &Arc<Service>, maxima: &BTreeMap<String, f64>) -> (CaseRecord, Ended) {
+pub(super) fn run(
+    shared: &Shared<'_>,
+    load: &PlannedLoad,
+    service: &Arc<Service>,
+    maxima: &BTreeMap<String, f64>,
+    history: &History,
+) -> (CaseRecord, Ended) {
     let began = Instant::now();
     let mut record = blank(load);
     let start = Event::CaseStarted { id: load.id.clone() };
@@ -91,7 +98,7 @@ pub(super) fn run(shared: &Shared<'_>, load: &PlannedLoad, service: &Arc<Service
     if ended != Ended::ByItself {
         out.notes.insert(0, "interrupted: these are the figures up to then".into());
     }
-    judged(&mut record, load, out, ended);
+    judged(&mut record, load, out, ended, history);
     record.took = began.elapsed();
     (record, ended)
 }
@@ -399,8 +406,8 @@ fn client_health(lag: &mut crate::load::histogram::Histogram, probe: &Probe, loa
     health
 }
 
-fn judged(record: &mut CaseRecord, load: &PlannedLoad, out: LoadRecord, ended: Ended) {
-    let mut findings = judge::judge(&load.expect, &out, &load.shape);
+fn judged(record: &mut CaseRecord, load: &PlannedLoad, out: LoadRecord, ended: Ended, history: &History) {
+    let mut findings = judge::judge(&load.expect, &out, &load.shape, history, &load.id);
     if let Some(why) = out.notes.iter().find(|n| n.starts_with("ended early:")) {
         findings.insert(
             0,

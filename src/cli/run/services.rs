@@ -130,7 +130,11 @@ pub(super) fn services(prepared: &mut Prepared, runtime: &tokio::runtime::Runtim
 }
 
 /// The service that every trial is compared with: a target by its name, or an address that is asked like the default target.
-pub(super) fn beside(prepared: &Prepared, told: &str, runtime: &tokio::runtime::Runtime) -> Result<(Service, Option<sim::Running>), String> {
+pub(super) fn beside(
+    prepared: &Prepared,
+    told: &str,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<(Service, Option<sim::Running>), String> {
     let project = &prepared.project;
     if told.starts_with("http://") || told.starts_with("https://") {
         let mut target = project.options.targets[&project.target].clone();
