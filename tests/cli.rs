@@ -541,3 +541,16 @@ fn imported_lists_run_as_scenarios() {
     assert_eq!(again.status.code(), Some(2));
     assert!(text(&again.stderr).contains("is there already"));
 }
+
+#[test]
+fn a_page_over_many_runs() {
+    let project = Project::new(&cases(&[("a", "hi", "not_empty")]));
+    project.run(&["run"]);
+    project.run(&["run"]);
+    project.write("runs/00000000T000000Z-0.jsonl", "not a record\n");
+    let out = project.run(&["history", "--html", "site/index.html"]);
+    assert_eq!(out.status.code(), Some(3), "a broken record is told: {}", text(&out.stderr));
+    assert!(text(&out.stdout).starts_with("2 runs in") && text(&out.stderr).contains("left out: "), "{}", text(&out.stderr));
+    let page = std::fs::read_to_string(project.dir.path().join("site/index.html")).unwrap();
+    assert!(page.contains("a::a") && page.matches("\"r\":").count() == 2, "{page}");
+}

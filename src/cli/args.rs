@@ -38,6 +38,8 @@ pub enum Command {
     Baseline(BaselineArgs),
     /// Fetch the weights of the built-in encoder
     Models(ModelsArgs),
+    /// Write a page over many runs, for GitLab or GitHub Pages
+    History(HistoryArgs),
     /// Make scenarios of published lists of prompts
     Import(ImportArgs),
     /// Write a first scenario, a configuration and CI files
@@ -502,6 +504,20 @@ pub enum ModelsCommand {
     },
     /// Which models there are, and which lie here
     List,
+}
+
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Journals, or folders that hold them; default: the folder of the runs
+    pub runs: Vec<PathBuf>,
+    /// The page
+    #[arg(long, value_name = "FILE", default_value = "history.html")]
+    pub html: PathBuf,
+    /// Only the newest N runs
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub last: usize,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]

@@ -36,7 +36,7 @@ pub fn main(args: &MergeArgs) -> Exit {
 }
 
 /// The journals under the paths: files, and folders with one journal each.
-fn journals(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+pub(super) fn journals(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut out = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -47,7 +47,7 @@ fn journals(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
         }
     }
     out.sort();
-    if out.is_empty() { Err("there is no record to merge".into()) } else { Ok(out) }
+    if out.is_empty() { Err("there is no record of a run".into()) } else { Ok(out) }
 }
 
 /// The merged record, and why it is not the whole run, if it is not.

@@ -5,6 +5,7 @@ mod baseline;
 mod check;
 mod compare;
 mod config;
+mod history;
 mod import;
 mod init;
 mod load;
@@ -45,6 +46,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         args::Command::Merge(args) => merge::main(&args),
         args::Command::Compare(args) => compare::main(&args),
         args::Command::Models(args) => models::main(&args),
+        args::Command::History(args) => history::main(&args),
         args::Command::Import(args) => import::main(&args),
         args::Command::Init(args) => init::main(&args),
         args::Command::Schema(args) => schema::main(&args),

@@ -10,16 +10,21 @@ const WORDS: &str = include_str!("html/words.json");
 /// Renders the record as a page.
 pub fn render(record: &RunRecord) -> Result<String, String> {
     let data = serde_json::to_string(record).map_err(|e| e.to_string())?;
+    Ok(assemble(PAGE, SCRIPT, WORDS, &data, &without_script(record)))
+}
+
+/// Puts a page together; `words` and `data` are JSON.
+pub(super) fn assemble(page: &str, script: &str, words: &str, data: &str, noscript: &str) -> String {
     let parts: [(&str, String); 5] = [
         ("/*STYLE*/", STYLE.to_owned()),
-        ("/*SCRIPT*/", SCRIPT.to_owned()),
-        ("/*WORDS*/", inert(WORDS)),
-        ("<!--DATA-->", inert(&data)),
-        ("<!--NOSCRIPT-->", without_script(record)),
+        ("/*SCRIPT*/", script.to_owned()),
+        ("/*WORDS*/", inert(words)),
+        ("<!--DATA-->", inert(data)),
+        ("<!--NOSCRIPT-->", noscript.to_owned()),
     ];
     // The template is walked once, so a placeholder inside the data stays text.
     let mut out = String::with_capacity(data.len() + data.len() / 8 + 64_000);
-    let mut rest = PAGE;
+    let mut rest = page;
     loop {
         let next = parts.iter().filter_map(|(name, text)| rest.find(name).map(|at| (at, name.len(), text))).min_by_key(|(at, ..)| *at);
         let Some((at, length, text)) = next else { break };
@@ -28,7 +33,7 @@ pub fn render(record: &RunRecord) -> Result<String, String> {
         rest = &rest[at + length..];
     }
     out.push_str(rest);
-    Ok(out)
+    out
 }
 
 /// JSON that cannot end the element it stands in. These characters occur only inside strings, where the escape means the same.
