@@ -4,7 +4,7 @@ use crate::record::{RunRecord, Verdict};
 
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/style.css");
-const SCRIPT: &str = include_str!("html/script.js");
+const SCRIPT: &str = concat!(include_str!("html/load.js"), include_str!("html/script.js"));
 const WORDS: &str = include_str!("html/words.json");
 
 /// Renders the record as a page.

@@ -46,7 +46,7 @@
   }
 
   function el(tag, props, ...children) {
-    const node = ["svg", "rect", "line"].includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    const node = ["svg", "rect", "line", "polyline", "text"].includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     for (const [key, value] of Object.entries(props)) {
       if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
       else if (value || value === 0) node.setAttribute(key, value === true ? "" : visible(value));
@@ -417,6 +417,7 @@
     return [el("div", { class: "line-with-button" }, el("h3", {}, t("again")), copier), shownText];
   }
 
+  const showLoad = loadView({ el, t, note, facts, fold, button, duration, download, fileName });
   const body = (c) => el("div", { class: "body" },
     given(c.skipped) && el("p", {}, t("skip_reason", { why: c.skipped })),
     facts([
@@ -426,6 +427,7 @@
       [t("link"), el("a", { href: linkTo(c.id) }, t("link_text"))],
     ], true),
     c.rate && el("p", {}, t("pass_rate"), ": ", t("pass_rate_line", c.rate)),
+    c.load && showLoad(c.load),
     attempts(c),
     c.reproduce && again(c.reproduce));
 
