@@ -26,6 +26,23 @@ fn the_page_works_in_a_browser() {
         .output()
         .unwrap();
     assert!(page.is_file(), "{}", String::from_utf8_lossy(&run.stderr));
-    let output = Command::new("node").current_dir(&check).arg("check.mjs").arg(&page).arg(temp.path()).output().unwrap();
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let fine = |page: &Path| {
+        let output = Command::new("node").current_dir(&check).arg("check.mjs").arg(page).arg(temp.path()).output().unwrap();
+        assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    };
+    fine(&page);
+
+    // A ramp on a service with few slots and a fault now and then.
+    std::fs::write(temp.path().join("roadworthy.yaml"), "targets: { default: { simulate: x.sim.yaml } }\n").unwrap();
+    let sim = "simulated: x\nttft: 30ms\nslots: 4\nrules:\n  - { when: { times: 1 }, answer: ok }\n  - { when: { share: 3% }, fault: { status: 503, message: \"</script><b>\\e[31m\" } }\n  - answer: one two three\n";
+    std::fs::write(temp.path().join("x.sim.yaml"), sim).unwrap();
+    let loaded = temp.path().join("load.html");
+    let run = Command::new(env!("CARGO_BIN_EXE_roadworthy"))
+        .current_dir(temp.path())
+        .args(["load", "--quiet", "--ramp", "2..6/2", "--every", "3s", "--prompt", "x", "--html"])
+        .arg(&loaded)
+        .output()
+        .unwrap();
+    assert!(loaded.is_file(), "{}", String::from_utf8_lossy(&run.stderr));
+    fine(&loaded);
 }

@@ -19,23 +19,13 @@ pub fn render(records: &[RunRecord], releases: &BTreeMap<String, String>) -> Str
     let cases: Vec<Value> = cases.into_iter().map(|(id, points)| json!({"id": id, "points": points})).collect();
     let data = json!({"runs": runs, "cases": cases}).to_string();
     let noscript = format!("<noscript><p>{} runs. The history is shown by a script.</p></noscript>", sorted.len());
-    assemble(
-        include_str!("html/history.html"),
-        include_str!("html/history.js"),
-        include_str!("html/history.json"),
-        &data,
-        &noscript,
-    )
+    assemble(include_str!("html/history.html"), include_str!("html/history.js"), include_str!("html/history.json"), &data, &noscript)
 }
 
 fn run(record: &RunRecord, releases: &BTreeMap<String, String>) -> Value {
     let header = &record.header;
-    let counts: Map<String, Value> = Verdict::ALL
-        .iter()
-        .rev()
-        .filter(|v| record.count(**v) > 0)
-        .map(|v| (v.word().to_owned(), json!(record.count(*v))))
-        .collect();
+    let counts: Map<String, Value> =
+        Verdict::ALL.iter().rev().filter(|v| record.count(**v) > 0).map(|v| (v.word().to_owned(), json!(record.count(*v)))).collect();
     let model = record.judged().next().and_then(|c| header.targets.get(&c.target)).and_then(|t| t.model.clone());
     json!({
         "id": header.run_id,
@@ -53,8 +43,7 @@ fn point(place: usize, case: &CaseRecord) -> Value {
     out.insert("r".into(), json!(place));
     out.insert("v".into(), json!(case.verdict.word()));
     let median = |get: &dyn Fn(&crate::exchange::Exchange) -> Option<std::time::Duration>| {
-        let mut all: Vec<f64> =
-            case.exchanges().filter(|e| e.failure.is_none()).filter_map(get).map(|d| d.as_secs_f64() * 1e3).collect();
+        let mut all: Vec<f64> = case.exchanges().filter(|e| e.failure.is_none()).filter_map(get).map(|d| d.as_secs_f64() * 1e3).collect();
         all.sort_by(f64::total_cmp);
         let middle = all.len() / 2;
         all.get(middle).copied()
@@ -89,7 +78,10 @@ mod tests {
             cases: vec![CaseRecord { id: "</script><script>alert(1)</script>".into(), verdict: Verdict::Pass, ..CaseRecord::default() }],
             end: None,
         };
-        let page = render(&[record("b", "2026-02-01T00:00:00Z"), record("a", "2026-01-01T00:00:00Z")], &BTreeMap::from([("a".into(), "v1".into())]));
+        let page = render(
+            &[record("b", "2026-02-01T00:00:00Z"), record("a", "2026-01-01T00:00:00Z")],
+            &BTreeMap::from([("a".into(), "v1".into())]),
+        );
         assert!(!page.contains("<script>alert"));
         assert!(page.find("2026-01-01").unwrap() < page.find("2026-02-01").unwrap());
         assert!(page.contains("\"release\":\"v1\""));

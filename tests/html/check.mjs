@@ -232,6 +232,25 @@ async function tools() {
   await page.context().close();
 }
 
+async function load(one) {
+  const page = await deepLink(one.id);
+  const charts = await page.locator(".case[open] svg.chart").count();
+  expect(charts >= 4 + (one.load.levels.length > 1 ? 3 : 0), `the load has its curves: ${charts}`);
+  expect(await page.locator(".case[open] svg.chart").evaluateAll((all) => all.every((c) => /from .+ to .+/.test(c.getAttribute("aria-label")))), "each chart says what it shows");
+  await page.locator(".case[open] svg.chart").first().focus();
+  await page.keyboard.press("ArrowRight");
+  const first = await page.locator(".case[open] .readout").first().innerText();
+  await page.keyboard.press("ArrowRight");
+  const second = await page.locator(".case[open] .readout").first().innerText();
+  expect(first && second && first !== second, `arrow keys move the read-out: ${first} / ${second}`);
+  const rows = await page.locator(".case[open] .load-table").first().locator("tbody tr").count();
+  expect(rows === one.load.levels.length, "each level has its row");
+  const [file] = await Promise.all([page.waitForEvent("download"), page.locator(".case[open] .load-table button").first().click()]);
+  expect(/levels\.csv$/.test(file.suggestedFilename()), "the levels come as CSV");
+  await axe(page, "a load");
+  await page.context().close();
+}
+
 async function withoutScript() {
   const page = await open("", { javaScriptEnabled: false });
   expect(/judged/.test(await page.locator("noscript").first().innerText().catch(() => page.textContent("noscript"))), "the counts are told without script");
@@ -261,6 +280,8 @@ try {
     }
     await linked.context().close();
     await tools();
+    const loaded = record.cases.find((c) => c.load?.ticks?.length > 3);
+    if (loaded) await load(loaded);
     const bad = record.cases.find((c) => c.verdict === "fail" && c.attempts?.length) || record.cases[0];
     await views(process.env.CASE || bad.id);
   }

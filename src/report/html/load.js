@@ -48,7 +48,7 @@ const loadView = ({ el, t, note, facts, fold, button, duration, download, fileNa
       el("line", { class: "rule", x1: LEFT, x2: WIDTH - RIGHT, y1: y(v), y2: y(v) }), el("text", { x: LEFT - 6, y: y(v) + 4, "text-anchor": "end" }, show(v))));
     [x0, (x0 + x1) / 2, x1].forEach((v, i) => svg.append(el("text", { x: x(v), y: height - 8, "text-anchor": ["start", "middle", "end"][i] }, along(v))));
     marks.filter((m) => m.x >= x0 && m.x <= x1).forEach((m) => svg.append(
-      el("line", { class: `mark ${m.tone || ""}`, x1: x(m.x), x2: x(m.x), y1: TOP, y2: height - FOOT }), el("text", { x: x(m.x) + 3, y: TOP - 3 }, m.text)));
+      el("line", { class: `mark ${m.tone || ""}`, x1: x(m.x), x2: x(m.x), y1: TOP, y2: height - FOOT }), el("text", { x: x(m.x) + (m.x > (x0 + x1) / 2 ? -3 : 3), y: TOP - 3, "text-anchor": m.x > (x0 + x1) / 2 ? "end" : "start" }, m.text)));
     some.forEach((l, i) => svg.append(el("polyline", { class: `line l${i}`, points: thin(l.points).map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" ") })));
     const pointer = el("line", { class: "pointer", x1: -9, x2: -9, y1: TOP, y2: height - FOOT });
     svg.append(pointer);
