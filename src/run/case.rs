@@ -233,7 +233,7 @@ async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, attempt: u6
         match &engine.beside {
             None => (hold(shared).await, None),
             // A B, then B A: whatever drifts meets both alike.
-            Some(other) if (i + hash(case, 0)) % 2 == 0 => {
+            Some(other) if i.wrapping_add(hash(case, 0)).is_multiple_of(2) => {
                 let own = hold(shared).await;
                 (own, Some(hold(other).await))
             }
