@@ -29,6 +29,9 @@ fn python() -> Option<PathBuf> {
     None
 }
 
+/// One model at a time: two would fight for the cores, and for their latencies.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Starts the model server and tells its address.
 fn serve(python: PathBuf) -> (Server, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/serve.py");
@@ -43,6 +46,7 @@ fn serve(python: PathBuf) -> (Server, String) {
 #[test]
 fn a_load_counts_what_the_server_counts() {
     let Some(python) = python() else { return };
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (_server, url) = serve(python);
     let temp = tempfile::tempdir().unwrap();
     let json = temp.path().join("record.json");
@@ -73,6 +77,7 @@ fn a_load_counts_what_the_server_counts() {
 fn a_real_model_gets_the_documented_verdicts() {
     let Some(python) = python() else { return };
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real");
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (_server, url) = serve(python);
     let temp = tempfile::tempdir().unwrap();
     // The built-in encoder, as a user would fetch it on a closed network.

@@ -66,7 +66,7 @@ impl Caller for Client {
             tokio::time::sleep(service.patience).await;
             service.in_flight.fetch_sub(1, Ordering::Relaxed);
             sample.done = service.patience;
-            sample.failed = Some(Failed { kind: FailureKind::TtftTimeout, status: None, excerpt: "queue".into() });
+            sample.failed = Some(Failed { kind: FailureKind::TtftTimeout, status: None, excerpt: "queue".into(), request_id: None });
             return;
         };
         tokio::time::sleep_until(begins + busy).await;

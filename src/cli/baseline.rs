@@ -233,7 +233,11 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
         };
         text.push_str(&format!("{word:<7} {id} {metric} {rule}: {}\n", judged.line));
     }
-    text.push_str(&format!("{} comparisons, {missed} slower at 1 % over all of them\n", rows.len()));
+    let thin = rows.iter().filter(|(.., judged)| judged.decision == Decision::TooThin).count();
+    text.push_str(&match thin == rows.len() {
+        true => "nothing could be compared: there is no history yet that is thick enough\n".to_owned(),
+        false => format!("{} comparisons, {missed} slower at 1 % over all of them, {thin} with too little history\n", rows.len()),
+    });
     data(&crate::redact::harmless(&text));
     Ok(if missed > 0 { Exit::Failed } else { Exit::Pass })
 }

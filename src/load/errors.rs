@@ -60,6 +60,7 @@ impl Errors {
                 in_flight: standing.in_flight,
                 status: failed.status,
                 excerpt: crate::redact::excerpt(&failed.excerpt, 200),
+                request_id: failed.request_id.clone(),
                 count: 1,
             }),
         }
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     fn failed(kind: FailureKind, status: Option<u16>, excerpt: &str) -> Failed {
-        Failed { kind, status, excerpt: excerpt.into() }
+        Failed { kind, status, excerpt: excerpt.into(), request_id: None }
     }
 
     #[test]

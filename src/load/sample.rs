@@ -11,6 +11,8 @@ pub struct Failed {
     pub status: Option<u16>,
     /// What was said, shortened.
     pub excerpt: String,
+    /// As the service names the request.
+    pub request_id: Option<String>,
 }
 
 /// A finished request. Durations count from `sent`.

@@ -221,6 +221,7 @@ impl Tally {
             kind: FailureKind::ClientSaturation,
             status: None,
             excerpt: format!("{} requests were in flight already", self.in_flight),
+            request_id: None,
         };
         let standing = Standing { at, start: self.start, seq: self.seq, level: self.target, in_flight: self.in_flight };
         let kind = self.errors.add(&failed, &standing);
@@ -473,6 +474,7 @@ impl Set {
             ttfb: self.ttfb.dist(ms, lost),
             tpot: self.tpot.dist_with_sample(1e6, lost),
             icl: self.icl.dist(ms, 0),
+            itl: self.icl.dist(ms, 0).filter(|_| self.counted == self.counts.ok && tokens_out <= self.chunks as f64 * 1.05),
             max_gap: self.max_gap.dist(ms, lost),
             e2e: self.e2e.dist_with_sample(ms, lost),
             e2e_sched: self.e2e_sched.dist(ms, lost),
@@ -570,7 +572,7 @@ mod tests {
         let (a, b, c) = (tally.begin(start), tally.begin(start), tally.begin(start));
         tally.finish(&request(start, 0, 3), a);
         let mut bad = request(start, 0, 2);
-        bad.failed = Some(Failed { kind: FailureKind::StreamTruncated, status: Some(200), excerpt: String::new() });
+        bad.failed = Some(Failed { kind: FailureKind::StreamTruncated, status: Some(200), excerpt: String::new(), request_id: None });
         tally.finish(&bad, b);
         tally.cancel(at(start, 500), c);
         tally.drop_one(at(start, 600));

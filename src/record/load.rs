@@ -120,6 +120,9 @@ pub struct Figures {
     /// Gaps between token events, of all requests together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icl: Option<Dist>,
+    /// The same gaps where each event is a token (at most 1.05 tokens an event, as the service counts); else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub itl: Option<Dist>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_gap: Option<Dist>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -282,6 +285,9 @@ pub struct FirstError {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub excerpt: String,
+    /// As the service names it (`x-request-id`), to be found in its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// How many followed in all.
     pub count: u64,
 }

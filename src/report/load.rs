@@ -141,6 +141,7 @@ fn one(level: &Level, load: &LoadRecord) -> String {
         ("ttft_sched", if open { &f.ttft_sched } else { &None }),
         ("ttfo", if f.ttfo.as_ref().map(|d| d.mean) == f.ttft.as_ref().map(|d| d.mean) { &None } else { &f.ttfo }),
         ("tpot", &f.tpot),
+        ("itl", &f.itl),
         ("max_gap", &f.max_gap),
         ("e2e", &f.e2e),
     ];
@@ -242,6 +243,9 @@ fn limits(load: &LoadRecord, out: &mut String) {
                 e.count,
                 crate::redact::excerpt(&e.excerpt, 120)
             ));
+            if let Some(id) = &e.request_id {
+                out.push_str(&format!("             request {}\n", crate::redact::excerpt(id, 80)));
+            }
         }
     }
     for line in &load.suggests {

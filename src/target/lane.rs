@@ -180,7 +180,7 @@ impl Lane {
     /// Opens a connection. Errors name the kind of failure.
     async fn connect(&mut self) -> Result<(), Failed> {
         let route = self.route.clone();
-        let failed = |kind, excerpt: String| Failed { kind, status: None, excerpt };
+        let failed = |kind, excerpt: String| Failed { kind, status: None, excerpt, request_id: None };
         let connecting = async {
             let mut last = None;
             for address in &route.addresses {
@@ -320,7 +320,8 @@ impl Lane {
             .get(CONTENT_TYPE)
             .and_then(|v| v.to_str().ok())
             .is_some_and(|t| t.to_ascii_lowercase().contains("text/event-stream"));
-        let mut answer = Answer { sample, status, finish: false, done: false, text: Vec::new(), last: Duration::ZERO };
+        let request_id = response.headers().get("x-request-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let mut answer = Answer { sample, status, request_id, finish: false, done: false, text: Vec::new(), last: Duration::ZERO };
         let streamed = is_stream && (200..300).contains(&status);
         self.decoder = Decoder::default();
         let mut incoming = response.into_body();
@@ -417,13 +418,14 @@ fn came(frame: Option<hyper::Result<hyper::body::Frame<<Incoming as hyper::body:
 }
 
 fn failure(kind: FailureKind, status: Option<u16>, excerpt: &str) -> Failed {
-    Failed { kind, status, excerpt: crate::redact::excerpt(excerpt, 300) }
+    Failed { kind, status, excerpt: crate::redact::excerpt(excerpt, 300), request_id: None }
 }
 
 /// The answer while it comes.
 struct Answer<'a> {
     sample: &'a mut Sample,
     status: u16,
+    request_id: Option<String>,
     finish: bool,
     done: bool,
     /// The body, where it is not a stream.
@@ -433,7 +435,8 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     fn fail(&mut self, kind: FailureKind, message: String) {
-        self.sample.failed.get_or_insert_with(|| failure(kind, Some(self.status), &message));
+        let request_id = &self.request_id;
+        self.sample.failed.get_or_insert_with(|| Failed { request_id: request_id.clone(), ..failure(kind, Some(self.status), &message) });
     }
 
     fn event(&mut self, data: &[u8], same_read: bool) {

@@ -78,7 +78,7 @@ const loadView = ({ el, t, note, facts, fold, button, duration, download, fileNa
     return el("figure", { class: "load-chart" }, el("figcaption", {}, title, " ", legend, " ", readout), svg);
   }
 
-  const METRICS = ["ttft", "ttft_sched", "ttfo", "ttfb", "tpot", "icl", "max_gap", "e2e", "e2e_sched", "tail_lag", "connect"];
+  const METRICS = ["ttft", "ttft_sched", "ttfo", "ttfb", "tpot", "icl", "itl", "max_gap", "e2e", "e2e_sched", "tail_lag", "connect"];
   function distributions(level) {
     const f = level.figures;
     const rows = METRICS.filter((m) => f[m]).map((m) => ({ cells: [m, f[m].n, at(f[m], "mean"), at(f[m], "p50"), at(f[m], "p90"), at(f[m], "p95"), at(f[m], "p99"),
@@ -140,7 +140,7 @@ const loadView = ({ el, t, note, facts, fold, button, duration, download, fileNa
   function errors(load) {
     const list = load.first_errors || [];
     const head = [t("time"), t("kind"), load.unit, t("in_flight"), t("count"), t("said")];
-    const rows = list.map((e) => ({ cells: [`${number(e.t_s)} s`, e.kind, number(e.level), e.in_flight, e.count, e.excerpt] }));
+    const rows = list.map((e) => ({ cells: [`${number(e.t_s)} s`, e.kind, number(e.level), e.in_flight, e.count, e.request_id ? `${e.excerpt} (${e.request_id})` : e.excerpt] }));
     return [list.length > 0 && table("first_errors", t("first_errors"), head, rows, [head, ...list.map((e) => [e.t_s, e.kind, e.level, e.in_flight, e.count, e.excerpt])]),
       (load.suggests || []).length > 0 && el("ul", {}, load.suggests.map((s) => el("li", {}, s)))];
   }
