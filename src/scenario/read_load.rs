@@ -113,7 +113,9 @@ impl Reader<'_> {
             share: slo.get("share").and_then(share_of),
         });
         let inputs = self.inputs(node);
-        let has_rows = inputs.iter().any(|i| i.rows.is_some());
+        // A data set that cannot be read has been told already.
+        let mix = node.get("mix").and_then(Node::items).unwrap_or_default();
+        let has_rows = node.get("dataset").is_some() || mix.iter().any(|i| i.get("dataset").is_some());
         let endless = match &shape {
             Shape::Constant { duration, requests, .. } | Shape::Interval { duration, requests, .. } => {
                 duration.is_none() && requests.is_none()
