@@ -57,3 +57,7 @@ bench-load:
 # Planted knees and leaks 200 times each, and ten million requests in constant memory, in virtual time.
 loads-long:
     LOADS=200 REQUESTS=10000000 cargo test --release --test virtual_load -- --nocapture
+
+# Knees, leaks and creep planted in real services, three times each, in real time; some five minutes.
+loads-real-time:
+    cargo test --release --test real_time -- --ignored --nocapture --test-threads 12

@@ -112,7 +112,8 @@ pub struct Timing {
     /// The event with `finish_reason`, else the last token; the complete body when not streaming.
     #[serde(default, with = "ms::option", rename = "e2e_ms", skip_serializing_if = "Option::is_none")]
     pub e2e: Option<Duration>,
-    /// (last token − first token) ÷ (completion tokens − 1); absent when the count is unknown or there is one token.
+    /// (last token − first token) ÷ (completion tokens − those of the first event, 1 where the service does not tell); absent when
+    /// the count is unknown or there is one token event.
     #[serde(default, with = "ms::option", rename = "tpot_ms", skip_serializing_if = "Option::is_none")]
     pub tpot: Option<Duration>,
     /// Largest gap between consecutive token events.

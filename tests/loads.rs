@@ -144,6 +144,33 @@ fn an_interrupt_reports_what_there_is() {
 }
 
 #[test]
+fn a_client_that_was_asleep_says_so() {
+    let p = project("");
+    let child = p
+        .command(&["--rate", "50", "--runtime", "6s", "--prompt", "x", "--json", "record.json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+    std::thread::sleep(Duration::from_millis(3000));
+    // As when a laptop sleeps, or a virtual machine is moved: the clock jumps, and requests are late by that.
+    signal("-STOP");
+    std::thread::sleep(Duration::from_millis(1500));
+    signal("-CONT");
+    let out = child.wait_with_output().unwrap();
+    let shown = text(&out.stdout);
+    assert_eq!(out.status.code(), Some(3), "{shown}");
+    assert!(shown.contains("requests were taken up late"), "{shown}");
+    let record: Value = serde_json::from_str(&std::fs::read_to_string(p.dir.path().join("record.json")).unwrap()).unwrap();
+    let counts = &record["cases"][0]["load"]["levels"][0]["counts"];
+    let of = |name: &str| counts[name].as_u64().unwrap_or(0);
+    // The schedule is caught up with, however late.
+    assert!((270..=330).contains(&of("scheduled")) && of("ok") > 200, "{counts}");
+    assert_eq!(of("scheduled"), of("ok") + of("failed") + of("cancelled") + of("dropped"), "{counts}");
+}
+
+#[test]
 fn a_kill_loses_only_the_last_seconds() {
     let p = project("");
     let mut child =

@@ -71,6 +71,11 @@ fn a_load_counts_what_the_server_counts() {
     let decoding = load["server"]["decode_s"].as_f64().unwrap() * 1e3 / ours;
     let tpot = level["figures"]["tpot"]["mean"].as_f64().unwrap();
     assert!((tpot / decoding - 1.0).abs() < 0.10, "tpot {tpot} ms here, {decoding} ms there\n{shown}");
+    // Tokens a second: of a request while it decodes, and of the service over the time of the load.
+    let rate = level["figures"]["decode_rate"]["mean"].as_f64().unwrap();
+    assert!((rate * decoding / 1e3 - 1.0).abs() < 0.10, "{rate} tokens/s here, {} there\n{shown}", 1e3 / decoding);
+    let (carried, span) = (level["figures"]["output_tps"].as_f64().unwrap(), level["ended_s"].as_f64().unwrap());
+    assert!((carried * span / ours - 1.0).abs() < 0.10, "{carried} tokens/s over {span} s, {ours} tokens in all\n{shown}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::load::histogram::Histogram;
 use crate::load::tally::{Interval, Setup, Tally};
 use crate::load::{Abort, Objective, Price, Shape};
 use crate::record::load::{FirstError, Found, Level, Tick};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -68,6 +69,8 @@ pub struct Outcome {
     pub tick_s: f64,
     pub first_errors: Vec<FirstError>,
     pub lag: Histogram,
+    /// How late a task was woken on the engine's threads, in microseconds: bytes of an answer wait as long for their stamp.
+    pub wake: Histogram,
     pub opened: u64,
     pub reused: u64,
     /// Why it ended before its time.
@@ -99,6 +102,9 @@ pub async fn run<C: Caller>(
     tally.interval = ask.intervals.then(Interval::default);
     let mut engine = Engine::new(clock.clone(), tally, feed, ask.terms.clone(), make);
     stop(engine.stopper());
+    let wake = Arc::new(Mutex::new(Histogram::default()));
+    // Virtual time is never late.
+    let watch = matches!(clock, Clock::Real(_)).then(|| tokio::spawn(watch_wakes(clock.clone(), wake.clone())));
     let mut climb = Climb::new(ask.shape.clone(), ask.objective.clone(), ask.soak_level);
     let mut out = Outcome::default();
     let mut random = ask.terms.seed;
@@ -174,9 +180,23 @@ pub async fn run<C: Caller>(
     out.first_errors.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
     out.lag = std::mem::take(&mut tally.client.lag);
     (out.opened, out.reused) = (tally.client.opened, tally.client.reused);
+    watch.iter().for_each(tokio::task::JoinHandle::abort);
+    out.wake = std::mem::take(&mut wake.lock().expect("no panic under this lock"));
     out.requests = out.levels.iter().map(|l| l.counts.scheduled).sum();
     drop(tally);
     out
+}
+
+/// Time between two looks at how late the engine's threads wake a task.
+const LOOK: Duration = Duration::from_millis(20);
+
+async fn watch_wakes(clock: Clock, wake: Arc<Mutex<Histogram>>) {
+    loop {
+        let at = clock.now() + LOOK;
+        clock.sleep_until(at).await;
+        let late = clock.now().saturating_duration_since(at).as_micros() as u64;
+        wake.lock().expect("no panic under this lock").record(late);
+    }
 }
 
 fn engine_stopped<C: Caller, F: Fn() -> C + Send + Sync + 'static>(engine: &Engine<C, F>) -> bool {

@@ -39,6 +39,11 @@ pub fn add(load: &mut LoadRecord) {
     if load.levels.iter().any(|l| l.figures.tokens_from == "chunks" && l.counts.ok > 0) {
         notes.push("the service did not tell its token counts for every answer: events were counted instead".to_owned());
     }
+    let late = load.health.stamp_lag_p99;
+    let ttft = load.levels.iter().filter_map(|l| l.figures.ttft.as_ref()).map(|d| d.p50).reduce(f64::min).unwrap_or(0.0);
+    if late > f64::max(2.0, ttft * 0.02) {
+        notes.push(format!("the client was woken up to {} late (p99), and high quantiles of times are too long by as much", show_ms(late)));
+    }
     let cached = longest(&|l| l.figures.cached.unwrap_or(0.0));
     if load.prefix_cache == "cold" && cached >= 0.01 {
         notes.push(format!("{:.0} % of the prompt tokens came from the prefix cache, although each prompt begins with a nonce: the beginning of the chat template, or another load", cached * 100.0));

@@ -38,6 +38,8 @@ pub struct Sample {
     pub chunks: Vec<u32>,
     /// Token events that came in one read with an earlier one.
     pub coalesced: u32,
+    /// Tokens of the first token event, where the service tells; else 1.
+    pub first_tokens: u64,
     pub prompt_tokens: Option<u64>,
     pub completion_tokens: Option<u64>,
     pub cached_tokens: Option<u64>,
@@ -60,6 +62,7 @@ impl Sample {
             done: Duration::ZERO,
             chunks: Vec::new(),
             coalesced: 0,
+            first_tokens: 1,
             prompt_tokens: None,
             completion_tokens: None,
             cached_tokens: None,
@@ -74,11 +77,12 @@ impl Sample {
         self.chunks.first().map(|us| u64::from(*us))
     }
 
-    /// Microseconds per output token after the first; absent when fewer than two tokens are known.
+    /// Microseconds per output token after those of the first event; absent when there are none.
     pub fn tpot(&self) -> Option<f64> {
         let tokens = self.completion_tokens.unwrap_or(self.chunks.len() as u64);
         let span = f64::from(self.chunks.last()? - self.chunks.first()?);
-        (tokens > 1 && self.chunks.len() > 1).then(|| span / (tokens - 1) as f64)
+        let after = tokens.saturating_sub(self.first_tokens);
+        (after > 0 && self.chunks.len() > 1).then(|| span / after as f64)
     }
 
     /// Output tokens as the service counts them, else token events.

@@ -357,6 +357,11 @@ pub struct Health {
     pub lag_p50: f64,
     pub lag_p99: f64,
     pub lag_max: f64,
+    /// How late a task was woken by the client's own threads: bytes of an answer wait as long for their time stamp.
+    #[serde(default)]
+    pub stamp_lag_p50: f64,
+    #[serde(default)]
+    pub stamp_lag_p99: f64,
     /// Of one core, highest over ten seconds, and over the whole run.
     pub cpu_max: f64,
     pub cpu_mean: f64,

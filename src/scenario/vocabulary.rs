@@ -706,6 +706,9 @@ pub const SIM_KEYS: &[Key] = &[
     key("api_key", Word, "asked for when set"),
     key("usage", Bool, "whether token counts are reported; default true"),
     key("log", Word, "a file that gets one line per event written, with its time"),
+    key("leaks", Count, "bytes of memory that are kept for ever after each answer; default 0"),
+    key("slows", Share, "by which its times grow in each minute of its life; default 0"),
+    key("prefix_cache", Bool, "whether a prompt seen before is answered in a tenth of the `ttft`, with `cached_tokens`; default false"),
     must("rules", List(&Map(RULE)), "the first that fits answers"),
 ];
 

@@ -24,6 +24,12 @@ pub struct Script {
     pub api_key: Option<String>,
     pub usage: bool,
     pub log: Option<String>,
+    /// Bytes kept for ever after each answer.
+    pub leaks: u64,
+    /// Share of its times that the service slows by in each minute of its life.
+    pub slows: f64,
+    /// Whether prompts seen before are answered from a cache: a tenth of the time to first token, and `cached_tokens` in the usage.
+    pub prefix_cache: bool,
     pub rules: Vec<Rule>,
 }
 
@@ -89,6 +95,9 @@ pub fn parse(source: &Arc<Source>) -> Result<Script, Vec<Diagnostic>> {
         api_key: text("api_key"),
         usage: root.get("usage").and_then(Node::boolean).unwrap_or(true),
         log: text("log"),
+        leaks: root.get("leaks").and_then(count_of).unwrap_or(0),
+        slows: text("slows").and_then(|t| units::share(&t).ok()).map_or(0.0, |s| s.0),
+        prefix_cache: root.get("prefix_cache").and_then(Node::boolean).unwrap_or(false),
         rules: root.get("rules").and_then(Node::items).unwrap_or_default().iter().map(rule).collect(),
     })
 }

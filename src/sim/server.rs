@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -48,6 +48,9 @@ struct Service {
     counters: Counters,
     /// How often the same body came, so that draws differ between repeats and not between runs.
     repeats: Mutex<HashMap<u64, u64>>,
+    /// Hashes of prompts that the cache holds.
+    cached: Mutex<HashSet<u64>>,
+    leaked: Mutex<Vec<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -73,7 +76,9 @@ pub async fn start(script: Script, port: u16) -> std::io::Result<Running> {
         stop: Notify::new(),
         log,
         counters: Counters::default(),
-        repeats: Mutex::new(HashMap::new()),
+        repeats: Mutex::default(),
+        cached: Mutex::default(),
+        leaked: Mutex::default(),
         script,
     });
     let router = Router::new()
@@ -220,6 +225,16 @@ fn asked(body: &Value, chat: bool) -> Result<Asked, &'static str> {
     Ok(asked)
 }
 
+/// Different bodies whose repeats are counted, at most.
+const REMEMBERED: usize = 1 << 14;
+
+impl Asked {
+    /// What a prefix cache would know this request by.
+    fn hash(&self) -> u64 {
+        crate::units::fnv([&self.model, &self.system, &self.earlier, &self.prompt].into_iter().flat_map(|t| t.bytes().chain([0])))
+    }
+}
+
 impl Service {
     /// Draws for this request: the same for the same body in the same position, whatever else runs.
     fn draws(&self, body: &[u8]) -> ChaCha8Rng {
@@ -228,6 +243,10 @@ impl Service {
         body.hash(&mut hasher);
         let hash = hasher.finish();
         let mut repeats = self.repeats.lock().expect("no panic under this lock");
+        if repeats.len() >= REMEMBERED {
+            // A load with a nonce in each prompt never repeats itself.
+            repeats.clear();
+        }
         let n = repeats.entry(hash).or_default();
         *n += 1;
         ChaCha8Rng::seed_from_u64(self.script.seed ^ hash ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
@@ -323,6 +342,8 @@ struct Reply {
     parts: Vec<Part>,
     finish: String,
     prompt_tokens: u64,
+    /// Of the prompt, from the cache.
+    cached_tokens: u64,
     ttft: Duration,
     gaps: Vec<Duration>,
     usage: bool,
@@ -364,9 +385,12 @@ impl Reply {
             (None, false, false) => "tool_calls".into(),
             (None, false, true) => "stop".into(),
         };
+        let aged = 1.0 + script.slows * received.saturating_duration_since(service.started).as_secs_f64() / 60.0;
         let mut spread = |d: Duration| {
-            if script.jitter > 0.0 { d.mul_f64((1.0 + script.jitter * (rng.random::<f64>() * 2.0 - 1.0)).max(0.0)) } else { d }
+            let noise = if script.jitter > 0.0 { (1.0 + script.jitter * (rng.random::<f64>() * 2.0 - 1.0)).max(0.0) } else { 1.0 };
+            if aged * noise == 1.0 { d } else { d.mul_f64(aged * noise) }
         };
+        let again = script.prefix_cache && !service.cached.lock().expect("no panic under this lock").insert(asked.hash());
         let fault = &rule.fault;
         let n = |v: Option<u64>| v.map(|n| n as usize);
         Reply {
@@ -374,7 +398,8 @@ impl Reply {
             received,
             chat,
             model: script.model.clone(),
-            ttft: spread(rule.ttft.unwrap_or(script.ttft)),
+            ttft: spread(rule.ttft.unwrap_or(script.ttft)).mul_f64(if again { 0.1 } else { 1.0 }),
+            cached_tokens: if again { asked.prompt_tokens } else { 0 },
             gaps: (1..parts.len().max(1)).map(|_| spread(rule.tpot.unwrap_or(script.tpot))).collect(),
             parts,
             finish,
@@ -397,6 +422,7 @@ impl Reply {
         json!({
             "prompt_tokens": self.prompt_tokens, "completion_tokens": n, "total_tokens": self.prompt_tokens + n,
             "completion_tokens_details": {"reasoning_tokens": reasoning},
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         })
     }
 
@@ -503,6 +529,9 @@ async fn whole(service: Arc<Service>, reply: Reply) -> Response {
 }
 
 fn finish(service: &Service, reply: &Reply) {
+    if service.script.leaks > 0 {
+        service.leaked.lock().expect("no panic under this lock").push(vec![1; service.script.leaks as usize]);
+    }
     service.counters.finished.fetch_add(1, Ordering::Relaxed);
     service.counters.prompt_tokens.fetch_add(reply.prompt_tokens, Ordering::Relaxed);
     service.counters.generation_tokens.fetch_add(reply.parts.len() as u64, Ordering::Relaxed);

@@ -2,160 +2,20 @@
 //! answer are driven by one task, so that no other task stands between the socket and the clock.
 
 use super::brief::{self, Finish};
+use super::route::{Open, Route};
 use super::sse::Decoder;
 use super::wire::clip;
 use crate::exchange::FailureKind;
 use crate::load::sample::{Failed, Sample};
-use crate::options::{Api, Target, Timeouts};
 use http_body_util::Full;
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::client::conn::http1::{Connection, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use hyper_util::rt::TokioIo;
+use hyper::header::CONTENT_TYPE;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-
-/// Where requests of a load go; shared by all its lanes.
-pub struct Route {
-    addresses: Vec<SocketAddr>,
-    tls: Option<(tokio_rustls::TlsConnector, rustls::pki_types::ServerName<'static>)>,
-    path: hyper::Uri,
-    headers: HeaderMap,
-    timeouts: Timeouts,
-    max_response: u64,
-    epoch: Instant,
-    /// Token events seen by all lanes, for live figures.
-    pub events: AtomicU64,
-}
-
-impl Route {
-    /// Resolves the address once. Errors are sentences.
-    pub async fn new(target: &Target, base_url: &str, ca: Option<&[u8]>) -> Result<Route, String> {
-        let route = match target.api {
-            Api::Chat => "chat/completions",
-            Api::Completions => "completions",
-        };
-        let url = reqwest::Url::parse(&format!("{base_url}/{route}")).map_err(|e| format!("`{base_url}` is not an address: {e}"))?;
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let port = url.port_or_known_default().unwrap_or(80);
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), port))
-            .await
-            .map_err(|e| format!("the host name {host} cannot be resolved: {e}"))?
-            .collect();
-        let mut headers = HeaderMap::new();
-        let authority = match url.port() {
-            Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
-            None => url.host_str().unwrap_or_default().to_owned(),
-        };
-        let value = |text: &str| HeaderValue::from_str(text).map_err(|_| "a header holds characters that HTTP does not allow".to_owned());
-        headers.insert(HOST, value(&authority)?);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("roadworthy/", env!("CARGO_PKG_VERSION"))));
-        if let Some(key) = &target.api_key {
-            headers.insert(AUTHORIZATION, value(&format!("Bearer {}", key.0))?);
-        }
-        for (name, text) in &target.headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header's name"))?;
-            headers.insert(name, value(&text.0)?);
-        }
-        let query = url.query().map(|q| format!("?{q}")).unwrap_or_default();
-        let path = format!("{}{query}", url.path()).parse().map_err(|e| format!("`{url}` is not an address: {e}"))?;
-        Ok(Route {
-            addresses,
-            tls: if url.scheme() == "https" { Some(tls(&host, ca)?) } else { None },
-            path,
-            headers,
-            timeouts: target.timeouts,
-            max_response: target.max_response,
-            epoch: Instant::now(),
-            events: AtomicU64::new(0),
-        })
-    }
-}
-
-fn tls(host: &str, ca: Option<&[u8]>) -> Result<(tokio_rustls::TlsConnector, rustls::pki_types::ServerName<'static>), String> {
-    use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut extra = Vec::new();
-    for certificate in ca.map(CertificateDer::pem_slice_iter).into_iter().flatten() {
-        extra.push(certificate.map_err(|e| format!("ca_file holds no certificate: {e}"))?);
-    }
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` cannot stand in a certificate"))?;
-    Ok((tokio_rustls::TlsConnector::from(Arc::new(config)), name))
-}
-
-/// A socket that notes when bytes left it last.
-struct Stamped {
-    inner: TcpStream,
-    epoch: Instant,
-    at: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Stamped {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if read.is_ready() && buf.filled().len() > before {
-            self.at.store(self.epoch.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Stamped {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[std::io::IoSlice<'_>]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-}
-
-type Http<S> = Pin<Box<Connection<TokioIo<S>, Full<Bytes>>>>;
-
-enum Driver {
-    Plain(Http<Stamped>),
-    Tls(Http<tokio_rustls::client::TlsStream<Stamped>>),
-}
-
-impl Driver {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        match self {
-            Driver::Plain(http) => http.as_mut().poll(cx),
-            Driver::Tls(http) => http.as_mut().poll(cx),
-        }
-    }
-}
-
-/// An open connection.
-struct Open {
-    sender: SendRequest<Full<Bytes>>,
-    driver: Driver,
-    at: Arc<AtomicU64>,
-}
 
 /// Sends requests one after the other over a connection that is opened when it is needed.
 pub struct Lane {
@@ -177,64 +37,20 @@ impl Lane {
         Lane { route, open: None, decoder: Decoder::default() }
     }
 
-    /// Opens a connection. Errors name the kind of failure.
-    async fn connect(&mut self) -> Result<(), Failed> {
-        let route = self.route.clone();
-        let failed = |kind, excerpt: String| Failed { kind, status: None, excerpt, request_id: None };
-        let connecting = async {
-            let mut last = None;
-            for address in &route.addresses {
-                match TcpStream::connect(address).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(e) => last = Some(e),
-                }
-            }
-            Err(last)
-        };
-        let limit = route.timeouts.connect;
-        let stream = match tokio::time::timeout(limit, connecting).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                let text = error.map_or_else(|| "the host has no address".to_owned(), |e| e.to_string());
-                let kind = if text.contains("open files") { FailureKind::ClientSaturation } else { FailureKind::ConnectRefused };
-                return Err(failed(kind, text));
-            }
-            Err(_) => return Err(failed(FailureKind::ConnectTimeout, format!("no connection within {}", crate::units::show(limit)))),
-        };
-        let _ = stream.set_nodelay(true);
-        let at = Arc::new(AtomicU64::new(0));
-        let stamped = Stamped { inner: stream, epoch: route.epoch, at: at.clone() };
-        let broken = |e: hyper::Error| failed(FailureKind::Send, e.to_string());
-        let (sender, driver) = match &route.tls {
-            None => {
-                let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stamped)).await.map_err(broken)?;
-                (sender, Driver::Plain(Box::pin(connection)))
-            }
-            Some((connector, name)) => {
-                let stream = match tokio::time::timeout(limit, connector.connect(name.clone(), stamped)).await {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(e)) => return Err(failed(FailureKind::Tls, e.to_string())),
-                    Err(_) => return Err(failed(FailureKind::ConnectTimeout, "the TLS handshake was not done in time".into())),
-                };
-                let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-                (sender, Driver::Tls(Box::pin(connection)))
-            }
-        };
-        self.open = Some(Open { sender, driver, at });
-        Ok(())
-    }
-
     /// Sends one request and measures its answer into `sample`. Statuses of `accept` are as good as a 200.
     pub async fn ask(&mut self, body: &Bytes, total: Duration, accept: &[u16], sample: &mut Sample) {
         let mut fresh = false;
         loop {
             if self.open.as_ref().is_none_or(|o| o.sender.is_closed()) {
                 let began = Instant::now();
-                if let Err(failed) = self.connect().await {
-                    sample.connect = Some(began.elapsed());
-                    sample.sent = Instant::now();
-                    sample.failed = Some(failed);
-                    return;
+                match self.route.connect().await {
+                    Ok(open) => self.open = Some(open),
+                    Err(failed) => {
+                        sample.connect = Some(began.elapsed());
+                        sample.sent = Instant::now();
+                        sample.failed = Some(failed);
+                        return;
+                    }
                 }
                 sample.connect = Some(began.elapsed());
                 fresh = true;
@@ -454,6 +270,10 @@ impl Answer<'_> {
         let us = self.last.as_micros() as u32;
         if brief.is_token() {
             let sample = &mut *self.sample;
+            if sample.chunks.is_empty() {
+                // Services that count as they go (`continuous_usage_stats`) tell how many tokens their first event holds.
+                sample.first_tokens = brief.completion_tokens.filter(|n| *n > 0).unwrap_or(1);
+            }
             sample.coalesced += u32::from(same_read && !sample.chunks.is_empty() || sample.chunks.last() == Some(&us));
             sample.chunks.push(us);
             sample.chars_out += brief.content + brief.reasoning;

@@ -7,10 +7,12 @@ mod http;
 mod lane;
 mod limits;
 pub(crate) mod ready;
+mod route;
 pub mod sse;
 pub mod wire;
 
 pub use embeddings::embed;
 pub use http::{Request, Service};
-pub use lane::{Lane, Route};
+pub use lane::Lane;
 pub use ready::wait_until_ready;
+pub use route::Route;

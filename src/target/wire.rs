@@ -107,6 +107,7 @@ fn is_token_delta(d: &Delta) -> bool {
 pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant, ended: Instant) {
     let mut tokens: Vec<Instant> = Vec::with_capacity(events.len());
     let mut first_content = None;
+    let mut first_tokens = 1;
     let mut finish_at = None;
     let mut done = false;
     let mut spoken = String::new();
@@ -128,11 +129,14 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
             fail(exchange, FailureKind::ApiError, format!("the stream holds an error: {}", crate::redact::excerpt(&message, 200)));
             break;
         }
-        if let Some(usage) = usage(&value) {
-            exchange.usage = Some(usage);
-        }
+        let counted = usage(&value);
+        exchange.usage = counted.or(exchange.usage);
         let d = delta(&value);
         if is_token_delta(&d) {
+            if let (true, Some(usage)) = (tokens.is_empty(), counted) {
+                // Services that count as they go (`continuous_usage_stats`) tell how many tokens their first event holds.
+                first_tokens = usage.completion_tokens.max(1);
+            }
             tokens.push(event.at);
             if first_content.is_none() && d.reasoning.is_empty() {
                 first_content = Some(event.at);
@@ -170,9 +174,9 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
     gaps(timing, &tokens);
     // Only the service knows how many tokens an event carries; a count of events is not a count of tokens.
     if let (Some(usage), [first, .., last]) = (exchange.usage, tokens.as_slice())
-        && usage.completion_tokens >= 2
+        && usage.completion_tokens > first_tokens
     {
-        timing.tpot = Some(last.duration_since(*first) / (usage.completion_tokens - 1).min(u64::from(u32::MAX)) as u32);
+        timing.tpot = Some(last.duration_since(*first) / (usage.completion_tokens - first_tokens).min(u64::from(u32::MAX)) as u32);
     }
 }
 

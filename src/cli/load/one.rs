@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::expect::past::History;
 use crate::load::errors::suggestions;
+use crate::load::histogram::Histogram;
 use crate::load::{Price, Shape, judge, soak};
 use crate::monitor::Watch;
 use crate::monitor::health::{self, Probe};
@@ -340,7 +341,7 @@ fn assemble(load: &PlannedLoad, outcome: Result<Outcome, String>, mut watch: Wat
         out.notes.push(why);
     }
     out.settings = settings(load, first);
-    out.health = client_health(&mut outcome.lag, probe, load, &out);
+    out.health = client_health((&mut outcome.lag, &mut outcome.wake), probe, load, &out);
     (out.health.connections_opened, out.health.connections_reused) = (outcome.opened, outcome.reused);
     crate::load::notes::add(&mut out);
     out
@@ -359,7 +360,7 @@ fn settings(load: &PlannedLoad, first: &Exchange) -> BTreeMap<String, String> {
     out
 }
 
-fn client_health(lag: &mut crate::load::histogram::Histogram, probe: &Probe, load: &PlannedLoad, out: &LoadRecord) -> Health {
+fn client_health((lag, wake): (&mut Histogram, &mut Histogram), probe: &Probe, load: &PlannedLoad, out: &LoadRecord) -> Health {
     let ms = |v: Option<f64>| v.unwrap_or(0.0) / 1e3;
     let (cpu_max, cpu_mean) = probe.busy();
     let (memory_bytes, open_files, limit) = health::own();
@@ -367,6 +368,8 @@ fn client_health(lag: &mut crate::load::histogram::Histogram, probe: &Probe, loa
         lag_p50: ms(lag.quantile(0.5, 0)),
         lag_p99: ms(lag.quantile(0.99, 0)),
         lag_max: ms(lag.quantile(1.0, 0)),
+        stamp_lag_p50: ms(wake.quantile(0.5, 0)),
+        stamp_lag_p99: ms(wake.quantile(0.99, 0)),
         cpu_max,
         cpu_mean,
         workers: load.workers,

@@ -171,6 +171,6 @@ const loadView = ({ el, t, note, facts, fold, button, duration, download, fileNa
       el("h3", {}, t("over_time")), overTime(load) || note(t("no_attempt")),
       facts([[t("server_says"), [[t("tokens_out"), server.generation_tokens], ["ttft", server.ttft_mean && duration(server.ttft_mean)], ["e2e", server.e2e_mean && duration(server.e2e_mean)],
         [t("cache_hits"), server.cache_hit_rate !== undefined && share(server.cache_hit_rate)], [t("restarts"), server.restarts]].filter(([, v]) => v).map(([n, v]) => `${n} ${v}`).join(", ")],
-        [t("client"), t("client_line", { busy: share(h.cpu_max), late: duration(h.lag_p99), opened: h.connections_opened })]]));
+        [t("client"), t("client_line", { busy: share(h.cpu_max), late: duration(h.lag_p99), stamps: duration(h.stamp_lag_p99), opened: h.connections_opened })]]));
   };
 };
