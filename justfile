@@ -31,7 +31,7 @@ fuzz cases="20000":
 
 # How often the latency rules find a slower service, and how often they cry wolf. Some minutes.
 verdicts:
-    (printf '# What the latency rules find, and how often they cry wolf\n\nSimulated with the very code that judges (`just verdicts` makes this page anew, in some minutes), apart from the suite ratio, which no run asks for yet.\n\n'; cargo bench --bench operating) > docs/verdicts.md
+    (printf '# What the latency rules find, and how often they cry wolf\n\nSimulated with the very code that judges (`just verdicts` makes this page anew, in some minutes).\n\n'; cargo bench --bench operating) > docs/verdicts.md
 
 # The HTML report in a real browser.
 page:

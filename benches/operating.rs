@@ -4,10 +4,11 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use roadworthy::stats::history::{
-    Decision, Judged, MEASUREMENTS, PastRun, Predicted, Release, Rolling, SCREEN, SUITE_SCREEN, paired_ratio, quantile, ratio, stands,
-    suite_ratio,
+    Decision, Judged, MEASUREMENTS, PastRun, Predicted, Release, Rolling, SCREEN, SUITE_ALPHA, paired_ratio, quantile, ratio, stands, suite,
 };
 use roadworthy::stats::trend::{mann_kendall, theil_sen_inflated};
+use roadworthy::units::Share;
+use roadworthy::verdict::rate::{self, PassRate};
 
 /// Noise within a run and between runs, as standard deviations of the log.
 const WITHIN: f64 = 0.5;
@@ -16,8 +17,6 @@ const BETWEEN: f64 = 0.03;
 const CASES: usize = 100;
 const REQUESTS: usize = 200;
 const HISTORY: usize = 28;
-/// The level of the suite ratio, beside that of all comparisons of a run.
-const SUITE_ALPHA: f64 = 0.005;
 
 /// Normal noise by Box and Muller.
 struct Noise {
@@ -104,23 +103,16 @@ fn judge_case(past: &[PastRun], most: usize, mut measure: impl FnMut() -> Vec<f6
 
 /// The suite ratio: a screen, then two more runs of the suite.
 fn judge_suite(cases: &[Vec<PastRun>], mut measure: impl FnMut() -> Vec<Vec<f64>>) -> bool {
-    let rule = Predicted::default();
     let histories: Vec<&[PastRun]> = cases.iter().map(Vec::as_slice).collect();
-    let past = rule.past_suite_ratios(&histories);
-    let expected: Vec<f64> = histories.iter().filter_map(|past| rule.expected_ms(past)).collect();
     let mut seen = measure();
-    let judge = |seen: &[Vec<f64>], runs: u32, alpha: f64| {
-        let geometric = |ms: &[f64]| (ms.iter().map(|v| v.ln()).sum::<f64>() / ms.len() as f64).exp();
-        let figures: Vec<(f64, f64)> = seen.iter().zip(&expected).map(|(ms, e)| (geometric(ms), *e)).collect();
-        suite_ratio(&figures, &past, runs, if runs == 1 { 1.0 } else { rule.min_effect }, alpha).decision == Decision::Missed
-    };
-    if !judge(&seen, 1, SUITE_SCREEN) {
+    let missed = |seen: &[Vec<f64>], runs: u32| suite(seen, &histories, runs, SUITE_ALPHA).decision == Decision::Missed;
+    if !missed(&seen, 1) {
         return false;
     }
     for _ in 0..2 {
         seen.iter_mut().zip(measure()).for_each(|(all, more)| all.extend(more));
     }
-    judge(&seen, 3, SUITE_ALPHA)
+    missed(&seen, 3)
 }
 
 /// How the noise between runs behaves.
@@ -389,6 +381,73 @@ fn soaks(noise: &mut Noise, replicates: usize, correlation: f64, growth: f64) ->
     tally
 }
 
+/// How a rule for a pass rate ends, and what it costs.
+#[derive(Default)]
+struct Ending {
+    met: Tally,
+    missed: Tally,
+    trials: u64,
+}
+
+/// Trials of a service that passes with probability `p`, judged one after the other as a run judges them.
+fn pass_rate(noise: &mut Noise, replicates: usize, rule: PassRate, p: f64) -> Ending {
+    let mut ending = Ending::default();
+    for _ in 0..replicates {
+        let (mut passed, mut n) = (0, 0);
+        let stops = matches!(rule, PassRate::Sequential { .. });
+        while n < rule.max_trials() {
+            n += 1;
+            passed += u64::from(noise.uniform() < p);
+            if stops && rule.decide(passed, n) != rate::Decision::Open {
+                break;
+            }
+        }
+        let decision = rule.decide(passed, n);
+        ending.met.add(decision == rate::Decision::Met);
+        ending.missed.add(decision == rate::Decision::Missed);
+        ending.trials += n;
+    }
+    ending
+}
+
+/// One request and one look: what a suite without statistics does, and what retrying it until it passes does.
+fn naive_pass(noise: &mut Noise, replicates: usize, attempts: u64, p: f64) -> Ending {
+    let mut ending = Ending::default();
+    for _ in 0..replicates {
+        let needed = (1..=attempts).find(|_| noise.uniform() < p);
+        ending.met.add(needed.is_some());
+        ending.missed.add(needed.is_none());
+        ending.trials += needed.unwrap_or(attempts);
+    }
+    ending
+}
+
+fn stochastic(noise: &mut Noise, replicates: usize) {
+    let shares = [0.99, 0.95, 0.90, 0.80, 0.60];
+    println!("\n### A service that answers well with some probability: passed / failed (requests on average)\n");
+    println!("| rule | 99 % | 95 % | 90 % | 80 % | 60 % |");
+    println!("|---|---|---|---|---|---|");
+    let (accept, reject) = (Share(0.95), Share(0.80));
+    let max_samples = rate::default_max_samples(accept, reject);
+    let rules = [
+        ("sequential, accept 95 %, reject 80 %".to_owned(), PassRate::Sequential { accept, reject, max_samples }),
+        ("fixed, 60 trials, 95 %".to_owned(), PassRate::Fixed { trials: 60, rate: accept }),
+        ("fixed, 60 trials, 80 %".to_owned(), PassRate::Fixed { trials: 60, rate: reject }),
+        ("fixed, 46 trials, 85 %".to_owned(), PassRate::Fixed { trials: 46, rate: Share(0.85) }),
+        ("every one of 20 trials".to_owned(), PassRate::Fixed { trials: 20, rate: Share(1.0) }),
+    ];
+    let row = |name: &str, cells: Vec<Ending>| {
+        let cell = |e: Ending| format!("{} / {} ({:.0})", e.met, e.missed, e.trials as f64 / replicates as f64);
+        println!("| {name} | {} |", cells.into_iter().map(cell).collect::<Vec<_>>().join(" | "));
+    };
+    for (name, rule) in rules {
+        row(&name, shares.iter().map(|p| pass_rate(noise, replicates, rule, *p)).collect());
+    }
+    row("one request (naive)", shares.iter().map(|p| naive_pass(noise, replicates, 1, *p)).collect());
+    row("up to three attempts until one passes (naive)", shares.iter().map(|p| naive_pass(noise, replicates, 3, *p)).collect());
+    println!("\nWhat neither passes nor fails is inconclusive, a warning unless `--fail-on inconclusive`.");
+}
+
 fn main() {
     let share: f64 = std::env::args().nth(1).and_then(|arg| arg.parse().ok()).unwrap_or(1.0);
     let times = |n: usize| ((n as f64 * share) as usize).max(1);
@@ -462,6 +521,8 @@ fn main() {
         let powers: Vec<String> = row[1..].iter().map(Tally::to_string).collect();
         println!("| {name} | {} | {:.1} % | {} |", row[0], whole * 100.0, powers.join(" | "));
     }
+
+    stochastic(noise, times(20_000));
 
     println!("\n### Soaks of 4 h in 48 bins, noise 5 % of the level: called rising\n");
     println!("| AR(1) | growth | Mann–Kendall 5 % | corrected 5 % | leak rule |");

@@ -108,6 +108,37 @@ fn history_passes_what_is_unchanged_and_catches_what_is_slower() {
 }
 
 #[test]
+fn many_cases_see_together_what_none_sees_alone() {
+    let project = Project::new();
+    project.write(
+        "scenarios/pace.yaml",
+        "scenario: pace
+cases:
+  - name: once
+    matrix: { n: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] }
+    prompt: one two three {{ n }}
+    expect: [ latency: { e2e: { rolling: { window: 7d, factor: 3 } } } ]
+",
+    );
+    for _ in 0..9 {
+        assert_eq!(project.run(&["run"]).status.code(), Some(0));
+        assert_eq!(project.run(&["baseline", "update"]).status.code(), Some(0));
+    }
+    let same = project.run(&["run"]);
+    assert_eq!(same.status.code(), Some(0), "{}", said(&same));
+    assert!(text(&same.stdout).contains("pass: suite::history"), "{}", said(&same));
+    project.pace("45ms");
+    let slower = project.run(&["run"]);
+    assert_eq!(slower.status.code(), Some(1), "{}", said(&slower));
+    let out = text(&slower.stdout);
+    assert!(out.contains("12 pass") && out.contains("fail: suite::history — e2e: measured ÷ expected 1."), "{}", said(&slower));
+    assert!(out.contains("noise from 8 past runs") && out.contains("measured 3 times"), "{out}");
+    // A failed run is no history, and the suite has none of its own.
+    let files: Vec<_> = std::fs::read_dir(project.dir.path().join("baselines")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!files.iter().any(|f| f == "suite.jsonl"), "{files:?}");
+}
+
+#[test]
 fn damaged_history_is_an_error_not_a_pass() {
     let project = Project::new();
     assert_eq!(project.run(&["run"]).status.code(), Some(0));

@@ -63,7 +63,8 @@ pub fn segment(fingerprint: &str, concurrency: usize, environment: &BTreeMap<Str
 /// The entries of a run, by scenario.
 pub fn entries_of(record: &RunRecord) -> BTreeMap<String, Entry> {
     let mut out: BTreeMap<String, Entry> = BTreeMap::new();
-    for case in record.judged() {
+    // What is judged about the suite as a whole has no prompt, and no history of its own.
+    for case in record.judged().filter(|c| !c.is_suite()) {
         let (scenario, name) = case.id.split_once("::").unwrap_or((&case.id, ""));
         let Some(attempt) = case.attempts.last() else { continue };
         let concurrency = record.header.targets.get(&case.target).map_or(0, |t| t.concurrency);

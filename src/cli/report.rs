@@ -65,10 +65,12 @@ pub fn replay(args: &ReplayArgs) -> Exit {
             return exit;
         }
     };
-    let cases = planned
+    let mut cases: Vec<_> = planned
         .iter()
         .map(|case| crate::run::replay(case, by_id.get(case.id.as_str()).copied(), &project.options.targets[&case.target], &history))
         .collect();
+    // What was judged about all cases together stands on measurements that no case holds.
+    cases.extend(old.cases.iter().filter(|c| c.is_suite()).cloned());
     let took = old.end.as_ref().map(|e| e.took).unwrap_or_default();
     let record = RunRecord { header: old.header.clone(), cases, end: Some(RunEnd { took, filtered_out: 0, stopped: None }) };
     talk(&format!("replayed {} with today's expectations; nothing was sent", args.run.display()));

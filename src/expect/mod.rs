@@ -19,6 +19,7 @@ mod phrases;
 mod refusal;
 mod safety;
 mod service;
+pub mod suite;
 mod text;
 
 pub use distance::{Edits, Rouge, words};

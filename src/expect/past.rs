@@ -43,7 +43,7 @@ pub struct History {
 }
 
 /// Latencies of the complete answers, in milliseconds.
-fn samples(trials: &[Trial], metric: LatencyMetric) -> Vec<f64> {
+pub(super) fn samples(trials: &[Trial], metric: LatencyMetric) -> Vec<f64> {
     let exchanges = trials.iter().filter_map(|t| t.turns.last()).map(|t| &t.exchange).filter(|e| e.failure.is_none());
     exchanges.filter_map(|e| metric.of(&e.timing)).map(|d| d.as_secs_f64() * 1e3).filter(|ms| *ms > 0.0).collect()
 }

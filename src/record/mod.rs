@@ -229,6 +229,11 @@ impl RunRecord {
 }
 
 impl CaseRecord {
+    /// True for what is judged about all cases together.
+    pub fn is_suite(&self) -> bool {
+        self.scenario == "suite" && self.fingerprint.is_empty()
+    }
+
     /// The findings of the deciding attempt, in order.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.attempts.last().into_iter().flat_map(Attempt::findings)

@@ -148,7 +148,7 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
         }
         out.push('\n');
     }
-    for case in record.judged().filter(|c| c.scenario == "suite") {
+    for case in record.judged().filter(|c| c.is_suite()) {
         out.push_str(&suite(case));
     }
     let mut slow: Vec<&CaseRecord> = record.judged().filter(|c| !c.attempts.is_empty()).collect();

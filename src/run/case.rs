@@ -224,7 +224,7 @@ pub(super) fn judge_group(case: &Planned, attempt: &Attempt, history: &History) 
 const BEFORE_MEASURING_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The trials of a case, and the same of the service that it is compared with.
-async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) -> (Vec<Trial>, Vec<Trial>) {
+pub(super) async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, attempt: u64) -> (Vec<Trial>, Vec<Trial>) {
     let max = case.max_trials();
     let seeds = (0..max).map(|i| seed(engine.seed, case, attempt, i, max));
     let jitter = |i: u64| (hash(case, i.wrapping_add(attempt << 32)) % 1000) as f64 / 1000.0;

@@ -5,10 +5,12 @@ mod conversation;
 mod meaning;
 mod replay;
 mod reproduce;
+mod suite;
 
 pub use case::{Judged, run_case};
 pub use meaning::{Encoder, Meaning, Vectors};
 pub use replay::replay;
+pub use suite::{is_held, judge_suite};
 
 use crate::event::Event;
 use crate::expect::past::History;

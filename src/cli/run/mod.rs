@@ -12,14 +12,14 @@ pub(in crate::cli) use services::{connect, history, script};
 use super::args::{Color, CommonArgs, Format, RunArgs};
 use super::output::{self, data, talk};
 use super::progress::Progress;
-use crate::event::Event;
+use crate::event::{Event, fold};
 use crate::journal::Journal;
 use crate::options::Address;
 use crate::plan::Planned;
 use crate::record::{FORMAT, RunHeader, TargetRecord};
 use crate::redact::Redactor;
 use crate::report::terminal;
-use crate::run::{Engine, Terms, run_case};
+use crate::run::{Engine, Terms, is_held, judge_suite, run_case};
 use crate::verdict::{self, Exit, Policy};
 use finish::{Finish, Golden, end_on_signal};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -232,6 +232,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         runtime: runtime.handle().clone(),
     };
     let shared = Arc::new(shared);
+    let held: Vec<Planned> = prepared.cases.iter().filter(|c| !under_nextest && is_held(c)).cloned().collect();
     let trials: Vec<Trial> = std::mem::take(&mut prepared.cases)
         .into_iter()
         .map(|case| {
@@ -243,6 +244,13 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     drop(shared);
     if let Ok(progress) = Arc::try_unwrap(progress) {
         progress.finish();
+    }
+    if !held.is_empty() {
+        let so_far = fold(finish.events.lock().expect("no panic under this lock").clone());
+        let tell = || talk("the suite as a whole looks slower than its history; it is measured twice more");
+        if let Some(case) = runtime.block_on(judge_suite(&finish.engine, &held, &so_far, tell)) {
+            finish.engine.emit(Event::CaseFinished(Box::new(case)));
+        }
     }
     let exit = finish.finish(None).map(|exit| {
         // libtest saw a failure that no verdict explains: a trial panicked. That is never a pass.

@@ -28,7 +28,7 @@ pub use pair::{Ratio, paired_ratio, ratio};
 pub use predicted::Predicted;
 pub use release::Release;
 pub use rolling::Rolling;
-pub use suite::suite_ratio;
+pub use suite::{SUITE_ALPHA, suite, suite_ratio};
 
 /// How often a case that keeps missing is measured in all. Two do; a third lets a step of 20 % outlive the shared level.
 pub const MEASUREMENTS: usize = 3;

@@ -4,6 +4,26 @@ use super::numbers::*;
 use super::*;
 use crate::stats::dist::{t_quantile, t_upper_tail};
 
+/// Level of the suite ratio, beside that of all comparisons of a run.
+pub const SUITE_ALPHA: f64 = 0.005;
+
+/// Judges a whole suite: `fresh` holds the samples of each case over all its measurements, ms, and `past` its earlier runs, in
+/// the same order. The first measurement is a screen; what it finds suspicious is measured twice more, and all three are judged at
+/// `alpha`. Cases without fresh samples or without a past are left out.
+pub fn suite(fresh: &[Vec<f64>], past: &[&[PastRun]], measurements: u32, alpha: f64) -> Judged {
+    let rule = Predicted::default();
+    let mut figures = Vec::new();
+    let mut histories = Vec::new();
+    for (samples, past) in fresh.iter().zip(past) {
+        if let (Some(run), Some(expected)) = (LogRun::of(samples), rule.expected_ms(past)) {
+            figures.push((run.mean.exp(), expected));
+            histories.push(*past);
+        }
+    }
+    let (least, alpha) = if measurements <= 1 { (1.0, SUITE_SCREEN) } else { (rule.min_effect, alpha) };
+    suite_ratio(&figures, &rule.past_suite_ratios(&histories), measurements, least, alpha)
+}
+
 /// The ratio over the whole suite: geometric mean of measured ÷ expected over `cases` (fresh geometric mean, expected from
 /// history by [`Predicted::expected_ms`]), tested one-sided against 1, with `min_effect` as the least ratio that matters.
 ///
