@@ -381,6 +381,63 @@ fn soaks(noise: &mut Noise, replicates: usize, correlation: f64, growth: f64) ->
     tally
 }
 
+/// A figure of the design's table: requests, runs, noise between runs; then false alarm, found at +20 %, found at +50 %, in percent.
+type Published = (usize, usize, f64, [f64; 3], [f64; 3]);
+/// Per-run p95 against k earlier ones: over 1.3 × their p90; over a one-sided log-t prediction limit of 1 % and more than 10 % above.
+const PUBLISHED: [Published; 4] = [
+    (50, 7, 0.03, [0.5, 8.0, 50.0], [1.0, 9.0, 42.0]),
+    (200, 7, 0.03, [0.0, 4.0, 74.0], [1.0, 27.0, 88.0]),
+    (200, 28, 0.03, [0.0, 2.0, 71.0], [1.3, 43.0, 99.5]),
+    (200, 28, 0.10, [0.0, 4.0, 47.0], [1.2, 16.0, 74.0]),
+];
+
+/// The p95 of a run of `n` requests, as its logarithm against the unchanged centre. Only order statistics near the quantile matter,
+/// but all are drawn: the point is to do what a user's script does.
+fn log_p95(noise: &mut Noise, n: usize, between: f64, slower: f64) -> f64 {
+    let level = between * noise.normal() + slower.ln();
+    let mut samples: Vec<f64> = (0..n).map(|_| level + WITHIN * noise.normal()).collect();
+    samples.sort_by(f64::total_cmp);
+    let exp: Vec<f64> = samples.iter().map(|v| v.exp()).collect();
+    quantile(&exp, 0.95).ln()
+}
+
+/// The rules that people write by hand, simulated, beside what was published; false when any figure is more than two points off.
+fn by_hand(noise: &mut Noise, replicates: usize) -> bool {
+    println!("\n### Per-run p95 against k earlier ones: false alarm / found at +20 % / at +50 %, {replicates} replicates (published)\n");
+    println!("| n, k, noise between runs | over 1.3 × their p90 | log-t limit of 1 %, and more than 10 % above |");
+    println!("|---|---|---|");
+    let mut agrees = true;
+    for (n, k, between, published_p90, published_t) in PUBLISHED {
+        let mut tallies = [[Tally::default(); 3]; 2];
+        let t = roadworthy::stats::dist::t_quantile(0.99, k as f64 - 1.0);
+        for _ in 0..replicates {
+            let past: Vec<f64> = (0..k).map(|_| log_p95(noise, n, between, 1.0)).collect();
+            let mut daily: Vec<f64> = past.iter().map(|v| v.exp()).collect();
+            daily.sort_by(f64::total_cmp);
+            let ceiling = (1.3 * quantile(&daily, 0.90)).ln();
+            let mean = past.iter().sum::<f64>() / k as f64;
+            let variance = past.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (k as f64 - 1.0);
+            let limit = (mean + t * (variance * (1.0 + 1.0 / k as f64)).sqrt()).max(mean + 1.10f64.ln());
+            for (at, slower) in [1.0, 1.2, 1.5].into_iter().enumerate() {
+                let fresh = log_p95(noise, n, between, slower);
+                tallies[0][at].add(fresh > ceiling);
+                tallies[1][at].add(fresh > limit);
+            }
+        }
+        let cells: Vec<String> = tallies
+            .iter()
+            .zip([published_p90, published_t])
+            .map(|(row, published)| {
+                agrees &= row.iter().zip(published).all(|(t, p)| (t.share() * 100.0 - p).abs() <= 2.0);
+                let figures: Vec<String> = row.iter().zip(published).map(|(t, p)| format!("{t} ({p} %)")).collect();
+                figures.join(" / ")
+            })
+            .collect();
+        println!("| {n}, {k}, {between} | {} |", cells.join(" | "));
+    }
+    agrees
+}
+
 /// How a rule for a pass rate ends, and what it costs.
 #[derive(Default)]
 struct Ending {
@@ -522,6 +579,7 @@ fn main() {
         println!("| {name} | {} | {:.1} % | {} |", row[0], whole * 100.0, powers.join(" | "));
     }
 
+    let agrees = by_hand(noise, times(20_000));
     stochastic(noise, times(20_000));
 
     println!("\n### Soaks of 4 h in 48 bins, noise 5 % of the level: called rising\n");
@@ -530,5 +588,9 @@ fn main() {
     for (correlation, growth) in [(0.0, 0.0), (0.5, 0.0), (0.7, 0.0), (0.9, 0.0), (0.0, 0.1), (0.5, 0.1), (0.5, 0.2)] {
         let [plain, corrected, leak] = soaks(noise, times(2000), correlation, growth);
         println!("| {correlation} | {:.0} % | {plain} | {corrected} | {leak} |", growth * 100.0);
+    }
+    if !agrees {
+        eprintln!("the rules by hand are more than two points off what was published");
+        std::process::exit(1);
     }
 }

@@ -139,6 +139,65 @@ cases:
 }
 
 #[test]
+fn answers_are_held_to_what_earlier_runs_said() {
+    let project = Project::new();
+    let config = "targets: { default: { simulate: x.sim.yaml, model: m } }\nembeddings: { source: endpoint, target: default }\n";
+    project.write("roadworthy.yaml", config);
+    project.write(
+        "scenarios/pace.yaml",
+        "scenario: pace
+cases:
+  - name: warranty
+    prompt: 保修期多长？
+    repeat: 3
+    expect:
+      - consistency: { over: history, exact: 95%, same_facts: 99%, similarity: 0.8 }
+  - name: beside
+    prompt: 保修期多长？
+    expect:
+      - consistency: { over: targets, same_facts: 100% }
+",
+    );
+    let says = |text: &str| project.write("x.sim.yaml", &format!("simulated: x\nrules: [ {{ answer: {text} }} ]\n"));
+    says("保修期为 24 个月，请保留发票。");
+    let first = project.run(&["run", "-k", "warranty"]);
+    assert!(text(&first.stdout).contains("history has 0 runs of this case, 3 are needed"), "{}", said(&first));
+    for _ in 0..4 {
+        assert_eq!(project.run(&["baseline", "update"]).status.code(), Some(0));
+        assert_eq!(project.run(&["run", "-k", "warranty"]).status.code(), Some(0));
+    }
+    let kept = std::fs::read_to_string(project.dir.path().join("baselines/pace.jsonl")).unwrap();
+    assert!(kept.contains(r#""facts":{"numbers":["24"]"#) && kept.contains(r#""centroid":{"encoder":"m""#), "{kept}");
+    let same = project.run(&["run", "-k", "warranty"]);
+    assert!(text(&same.stdout).contains("1 pass"), "{}", said(&same));
+    // Another wording, the same facts; then another fact.
+    says("质保 24 个月。");
+    let worded = project.run(&["run", "-k", "warranty"]);
+    assert_eq!(worded.status.code(), Some(1), "{}", said(&worded));
+    assert!(text(&worded.stdout).contains("0 of 4 earlier runs gave the same answer"), "{}", said(&worded));
+    assert!(!text(&worded.stdout).contains("stated the same key facts"), "{}", said(&worded));
+    says("保修期为 12 个月，请保留发票。");
+    let other = project.run(&["run", "-k", "warranty"]);
+    assert!(text(&other.stdout).contains("0 of 4 earlier runs stated the same key facts (0.0 %, expected 99.0 %)"), "{}", said(&other));
+    assert!(text(&other.stdout).contains("since the newest of them: numbers: -24 +12"), "{}", said(&other));
+    let diff = project.run(&["baseline", "diff"]);
+    assert!(text(&diff.stdout).contains("said    pace::warranty numbers: -24 +12"), "{}", said(&diff));
+    // Judged again from the record: the same.
+    let journal = std::fs::read_dir(project.dir.path().join("runs")).unwrap().map(|e| e.unwrap().path()).max().unwrap();
+    let replayed = project.run(&["replay", journal.to_str().unwrap(), "scenarios/pace.yaml"]);
+    assert!(text(&replayed.stdout).contains("0 of 4 earlier runs stated the same key facts"), "{}", said(&replayed));
+
+    let alone = project.run(&["run", "-k", "beside"]);
+    assert!(text(&alone.stdout).contains("there is no other service to agree with"), "{}", said(&alone));
+    project.write("old.sim.yaml", "simulated: x\nrules: [ { answer: 保修期为 24 个月。 } ]\n");
+    let config = "targets: { default: { simulate: x.sim.yaml }, old: { simulate: old.sim.yaml } }\n";
+    project.write("roadworthy.yaml", config);
+    let beside = project.run(&["run", "-k", "beside", "--compare-with", "old"]);
+    assert_eq!(beside.status.code(), Some(1), "{}", said(&beside));
+    assert!(text(&beside.stdout).contains("1 of 2 answers state the same key facts (50.0 %, expected 100.0 %)"), "{}", said(&beside));
+}
+
+#[test]
 fn damaged_history_is_an_error_not_a_pass() {
     let project = Project::new();
     assert_eq!(project.run(&["run"]).status.code(), Some(0));

@@ -1,15 +1,14 @@
 //! One run of one scenario, as a line of text.
 
 use crate::expect::LatencyMetric;
+use crate::expect::key_facts::Spoken;
+use crate::record::samples::Samples;
 use crate::record::{RunRecord, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the line format. Readers take earlier ones and refuse later ones.
 pub const VERSION: u32 = 1;
-
-/// Samples kept of one case and metric of a run; of more, an even choice from the sorted ones.
-const MAX_SAMPLES: usize = 256;
 
 /// What one run measured in one scenario.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,8 +32,11 @@ pub struct CaseEntry {
     pub segment: String,
     pub trials: u64,
     pub passed: u64,
-    /// Latencies of complete answers in milliseconds, ascending, by metric.
-    pub ms: BTreeMap<String, Vec<f64>>,
+    /// What the answers said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<Spoken>,
+    /// Latencies of complete answers, by metric.
+    pub ms: BTreeMap<String, Samples>,
 }
 
 /// An approved release: the runs that stand for it.
@@ -77,16 +79,10 @@ pub fn entries_of(record: &RunRecord) -> BTreeMap<String, Entry> {
             }
         }
         let measured = case.load.as_ref().and_then(|l| crate::load::judge::measured(l));
+        let mut ms: BTreeMap<String, Samples> = ms.into_iter().map(|(metric, values)| (metric, Samples::of(values))).collect();
         if let Some(level) = measured {
             for (word, dist) in [("ttft", &level.figures.ttft), ("tpot", &level.figures.tpot), ("e2e", &level.figures.e2e)] {
                 ms.extend(dist.as_ref().filter(|d| !d.sample.is_empty()).map(|d| (word.to_owned(), d.sample.clone())));
-            }
-        }
-        for samples in ms.values_mut() {
-            samples.sort_by(f64::total_cmp);
-            let n = samples.len();
-            if n > MAX_SAMPLES {
-                *samples = (0..MAX_SAMPLES).map(|i| samples[(i * 2 + 1) * n / (2 * MAX_SAMPLES)]).collect();
             }
         }
         let entry = out.entry(scenario.to_owned()).or_insert_with(|| Entry {
@@ -100,6 +96,7 @@ pub fn entries_of(record: &RunRecord) -> BTreeMap<String, Entry> {
             segment: segment(&case.fingerprint, concurrency, &record.header.environment),
             trials: measured.map_or(attempt.trials.len() as u64, |l| l.counts.scheduled),
             passed: measured.map_or_else(|| attempt.trials.iter().filter(|t| t.verdict == Verdict::Pass).count() as u64, |l| l.counts.ok),
+            says: measured.is_none().then(|| Spoken::of(&attempt.trials, &attempt.fetched)).flatten(),
             ms,
         };
         entry.cases.insert(name.to_owned(), entered);

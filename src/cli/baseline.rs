@@ -5,6 +5,7 @@ use super::output::{self, data, talk};
 use super::project::{self, Project};
 use crate::baseline::{self, CaseEntry, Entry, Fault, Release, Store, VERSION, entries_of};
 use crate::expect::past::Known;
+use crate::record::samples::Samples;
 use crate::record::{RunRecord, Verdict};
 use crate::stats::change_point::{Search, change_points};
 use crate::stats::history::{Decision, Judged, MEASUREMENTS, PastRun, Predicted, Rolling, SCREEN, stands};
@@ -13,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 type Ended = Result<Exit, (Exit, String)>;
 
@@ -135,7 +137,7 @@ fn approve(store: &Store, name: &str) -> Ended {
 }
 
 /// Runs with the samples of one metric, oldest first.
-type Runs = Vec<(Entry, Vec<f64>)>;
+type Runs = Vec<(Rc<Entry>, Samples)>;
 /// A case, a metric, and its runs.
 type Series = (String, String, Runs);
 
@@ -146,7 +148,7 @@ fn series(store: &Store, filter: &str) -> Result<Vec<Series>, (Exit, String)> {
         let entries = store.entries(&scenario).map_err(faults)?;
         let newest: BTreeMap<String, String> =
             entries.iter().flat_map(|e| e.cases.iter().map(|(n, c)| (n.clone(), c.segment.clone()))).collect();
-        for entry in &entries {
+        for entry in entries.into_iter().map(Rc::new) {
             for (name, CaseEntry { segment, ms, .. }) in &entry.cases {
                 let id = format!("{scenario}::{name}");
                 // A changed case began a history of its own.
@@ -179,14 +181,14 @@ fn show(store: &Store, filter: &str) -> Ended {
     }
     let mut text = format!("{:<48} {:<8} {:>5} {:>7} {:>10} {:>10}  newest right\n", "case", "metric", "runs", "samples", "mean", "last");
     for (id, metric, runs) in series {
-        let means: Vec<f64> = runs.iter().map(|(_, s)| mean_log(s)).collect();
+        let means: Vec<f64> = runs.iter().map(|(_, s)| mean_log(s.values())).collect();
         let all = means.iter().sum::<f64>() / means.len() as f64;
         let tail = &means[means.len().saturating_sub(40)..];
         text.push_str(&format!(
             "{:<48} {metric:<8} {:>5} {:>7} {:>7.1} ms {:>7.1} ms  {}\n",
             crate::redact::excerpt(&id, 48),
             runs.len(),
-            runs.iter().map(|(_, s)| s.len()).sum::<usize>(),
+            runs.iter().map(|(_, s)| s.len()).sum::<u64>(),
             all.exp(),
             means[means.len() - 1].exp(),
             sparkline(tail)
@@ -207,15 +209,21 @@ fn rules(fresh: &[f64], past: &[PastRun]) -> Vec<(&'static str, Judged)> {
 fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
     let record = read(project, run)?;
     let mut rows = Vec::new();
+    // What the answers state that those of the newest earlier run did not.
+    let mut other: Vec<String> = Vec::new();
     for (scenario, entry) in entries_of(&record) {
         let mut entries = store.entries(&scenario).map_err(faults)?;
         // A run is not compared with itself.
         entries.retain(|e| e.run != entry.run);
         for (name, case) in &entry.cases {
+            let newest = entries.iter().rev().find_map(|e| e.cases.get(name).filter(|c| c.segment == case.segment)?.says.as_ref());
+            if let (Some(before), Some(now)) = (newest, &case.says) {
+                other.extend(before.facts.changes(&now.facts).into_iter().map(|line| format!("said    {scenario}::{name} {line}\n")));
+            }
             let known: BTreeMap<String, Known> = baseline::known(&entries, name, &case.segment, None, now());
             for (metric, fresh) in &case.ms {
                 let past = known.get(metric).map(|k| k.past.clone()).unwrap_or_default();
-                for (rule, judged) in rules(fresh, &past) {
+                for (rule, judged) in rules(fresh.values(), &past) {
                     rows.push((format!("{scenario}::{name}"), metric.clone(), rule, judged));
                 }
             }
@@ -233,6 +241,7 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
         };
         text.push_str(&format!("{word:<7} {id} {metric} {rule}: {}\n", judged.line));
     }
+    other.iter().for_each(|line| text.push_str(line));
     let thin = rows.iter().filter(|(.., judged)| judged.decision == Decision::TooThin).count();
     text.push_str(&match thin == rows.len() {
         true => "nothing could be compared: there is no history yet that is thick enough\n".to_owned(),
@@ -245,7 +254,7 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
 fn history(store: &Store, filter: &str) -> Ended {
     let mut text = String::new();
     for (id, metric, runs) in series(store, filter)? {
-        let means: Vec<f64> = runs.iter().map(|(_, s)| mean_log(s)).collect();
+        let means: Vec<f64> = runs.iter().map(|(_, s)| mean_log(s.values())).collect();
         // Permutations are drawn by the case's name, so the same history gives the same answer.
         let mut rng = ChaCha8Rng::seed_from_u64(crate::units::fnv(id.bytes().chain(metric.bytes())));
         let mut below = |n: usize| rng.random_range(0..n.max(1));

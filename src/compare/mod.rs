@@ -3,11 +3,10 @@
 pub mod beside;
 
 use crate::exchange::Exchange;
-use crate::expect::{find_numbers, identifiers, refusal};
+use crate::expect::key_facts::Facts;
 use crate::record::{CaseRecord, RunRecord};
 use crate::redact::excerpt;
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What changed.
 #[derive(Debug, Clone, Default)]
@@ -22,67 +21,9 @@ pub struct Compared {
     pub text: String,
 }
 
-/// What an answer commits itself to, whatever its wording.
-#[derive(Debug, PartialEq, Eq)]
-struct Facts {
-    numbers: BTreeSet<String>,
-    identifiers: BTreeSet<String>,
-    fields: BTreeSet<String>,
-    behaviour: BTreeSet<String>,
-}
-
-/// Key facts of an answer: numbers, identifiers, JSON fields with their values, refusal, tool calls, finish reason, failure.
-fn facts(exchange: &Exchange) -> Facts {
-    let text = &exchange.answer;
-    let json = serde_json::from_str::<Value>(text).ok().filter(|v| v.is_object() || v.is_array());
-    let mut fields = BTreeSet::new();
-    if let Some(value) = &json {
-        flatten("$", value, &mut fields);
-    }
-    let mut behaviour = BTreeSet::new();
-    if refusal(text).is_some() {
-        behaviour.insert("refuses".to_owned());
-    }
-    behaviour.extend(exchange.tool_calls.iter().map(|c| format!("calls {}", c.name)));
-    behaviour.extend(exchange.finish_reason.iter().filter(|r| *r != "stop").map(|r| format!("ends by {r}")));
-    behaviour.extend(exchange.failure.iter().map(|f| format!("fails with {}", f.kind.name())));
-    let plain = json.is_none();
-    Facts {
-        numbers: find_numbers(text).into_iter().filter(|_| plain).map(|n| n.value.to_string()).collect(),
-        identifiers: identifiers(text).into_iter().filter(|_| plain).collect(),
-        fields,
-        behaviour,
-    }
-}
-
-fn flatten(path: &str, value: &Value, out: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(map) => map.iter().for_each(|(k, v)| flatten(&format!("{path}.{k}"), v, out)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(i, v)| flatten(&format!("{path}[{i}]"), v, out)),
-        leaf => {
-            out.insert(format!("{path} = {}", excerpt(&leaf.to_string(), 80)));
-        }
-    }
-}
-
 /// What changed between two answers, one line for each kind of fact.
 fn changes(x: &Exchange, y: &Exchange) -> Vec<String> {
-    let (f, g) = (facts(x), facts(y));
-    let mut lines = Vec::new();
-    for (what, f, g) in [
-        ("numbers", &f.numbers, &g.numbers),
-        ("identifiers", &f.identifiers, &g.identifiers),
-        ("fields", &f.fields, &g.fields),
-        ("behaviour", &f.behaviour, &g.behaviour),
-    ] {
-        let gone: Vec<&str> = f.difference(g).map(String::as_str).collect();
-        let new: Vec<&str> = g.difference(f).map(String::as_str).collect();
-        if !gone.is_empty() || !new.is_empty() {
-            let part = |sign: char, list: &[&str]| list.iter().map(|t| format!("{sign}{t}")).collect::<Vec<_>>().join(" ");
-            lines.push(format!("{what}: {}", [part('-', &gone), part('+', &new)].join(" ").trim()));
-        }
-    }
-    lines
+    Facts::of(x).changes(&Facts::of(y))
 }
 
 fn last(case: &CaseRecord) -> Option<&Exchange> {

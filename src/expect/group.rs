@@ -1,23 +1,40 @@
 //! Expectations about all trials of a case together: do they agree, how many fail, how much do they vary.
 
 use super::distance::{Rouge, rouge, words};
+use super::key_facts::{Facts, Spoken, plain};
+use super::meaning::Need;
 use super::{Check, Expectation, Of, Said, json, text};
 use crate::exchange::Exchange;
 use crate::finding::{Finding, Topic};
-use crate::record::{Fetched, Trial};
+use crate::record::{Attempt, Fetched, Trial};
 use crate::units::fingerprint;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What `consistency` asks of the answers of all trials.
+/// Whose answers should agree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Over {
+    /// Those of all trials: repeats and variants.
+    #[default]
+    Trials,
+    /// Those of this service and of the one it is compared with.
+    Targets,
+    /// Those of this run and of earlier ones.
+    History,
+}
+
+/// What `consistency` asks of the answers.
 #[derive(Debug, Clone, Default)]
 pub struct Consistency {
+    pub over: Over,
     /// Share of the answers that are the same as the most frequent one.
     pub exact: Option<f64>,
     /// Mean over all pairs of ROUGE-L, 0 to 1.
     pub overlap: Option<f64>,
     /// Mean over all pairs of the cosine of sentence vectors.
     pub similarity: Option<f64>,
+    /// Share of the answers whose key facts are those of the most frequent answer.
+    pub same_facts: Option<f64>,
     /// Facts with their aliases, and the share of the answers that must hold them all.
     pub facts: Option<(Vec<Vec<String>>, f64)>,
 }
@@ -77,25 +94,39 @@ pub fn is_single(check: &Check) -> bool {
     }
 }
 
-/// Texts whose mean similarity a group expectation needs; the key under which it looks for it.
-pub fn needs(expectation: &Expectation, trials: &[Trial]) -> Option<(String, Vec<String>)> {
-    match &expectation.check {
-        Check::Consistency(Consistency { similarity: Some(_), .. }) => {
-            let texts = thinned(answers(expectation, trials).ok()?);
-            (texts.len() > 1).then(|| (fingerprint(&texts), texts))
-        }
-        _ => None,
+/// What a group expectation needs of a model.
+pub fn needs(expectation: &Expectation, attempt: &Attempt) -> Option<Need> {
+    let Check::Consistency(wanted @ Consistency { similarity: Some(_), .. }) = &expectation.check else { return None };
+    let texts = thinned(answers(expectation, asked(wanted, attempt)).ok()?);
+    match wanted.over {
+        Over::History => (!texts.is_empty()).then(|| Need::Centroid { key: centroid_key(&texts), texts }),
+        _ => (texts.len() > 1).then(|| Need::Similarity { key: fingerprint(&texts), texts }),
     }
 }
 
-/// Judges a group expectation over all trials of an attempt.
-pub fn judge(expectation: &Expectation, trials: &[Trial], fetched: &[Fetched]) -> Finding {
+fn centroid_key(texts: &[String]) -> String {
+    format!("centroid {}", fingerprint(texts))
+}
+
+/// The trials that are looked at.
+fn asked<'a>(wanted: &Consistency, attempt: &'a Attempt) -> impl Iterator<Item = &'a Trial> + Clone + use<'a> {
+    let others = if wanted.over == Over::Targets { attempt.beside.as_slice() } else { &[] };
+    attempt.trials.iter().chain(others)
+}
+
+/// Judges a group expectation over all trials of an attempt; `past` is what earlier runs said.
+pub fn judge(expectation: &Expectation, attempt: &Attempt, past: Option<&[Spoken]>) -> Finding {
+    let (trials, fetched) = (&attempt.trials, &attempt.fetched);
     let said = match &expectation.check {
-        Check::Consistency(wanted) => match answers(expectation, trials) {
+        Check::Consistency(wanted) if wanted.over == Over::History => over_history(wanted, expectation, attempt, past.unwrap_or_default()),
+        Check::Consistency(wanted) if wanted.over == Over::Targets && attempt.beside.is_empty() => {
+            Said::unsure(Topic::Content, "there is no other service to agree with; run with `--compare-with NAME` or an address")
+        }
+        Check::Consistency(wanted) => match answers(expectation, asked(wanted, attempt)) {
             Ok(answers) if answers.len() < 2 => {
                 Said::unsure(Topic::Content, format!("{} complete answer, and agreement needs two", answers.len()))
             }
-            Ok(answers) => consistency(wanted, answers, fetched),
+            Ok(answers) => consistency(wanted, answers, &exchanges(asked(wanted, attempt)), fetched),
             Err(why) => Said::content(false, why),
         },
         Check::ErrorRate { max } => error_rate(trials, *max),
@@ -110,10 +141,15 @@ fn last(trial: &Trial) -> Option<&Exchange> {
     trial.turns.last().map(|t| &t.exchange)
 }
 
+/// The last exchanges of the trials that were answered in full.
+fn exchanges<'a>(trials: impl Iterator<Item = &'a Trial>) -> Vec<&'a Exchange> {
+    trials.filter_map(last).filter(|e| e.failure.is_none()).collect()
+}
+
 /// What is compared: the complete answers, or the values at a path of them.
-fn answers(expectation: &Expectation, trials: &[Trial]) -> Result<Vec<String>, String> {
-    let complete = trials.iter().filter_map(last).filter(|e| e.failure.is_none());
-    complete
+fn answers<'a>(expectation: &Expectation, trials: impl Iterator<Item = &'a Trial>) -> Result<Vec<String>, String> {
+    exchanges(trials)
+        .into_iter()
         .map(|exchange| match &expectation.of {
             Of::Json(path) => json::text_at(&exchange.answer, path).map_err(|said| said.why),
             Of::Reasoning => Ok(exchange.reasoning.clone()),
@@ -130,14 +166,64 @@ fn thinned(texts: Vec<String>) -> Vec<String> {
     (0..MAX_ANSWERS).map(|i| texts[i * n / MAX_ANSWERS].clone()).collect()
 }
 
-fn consistency(wanted: &Consistency, answers: Vec<String>, fetched: &[Fetched]) -> Said {
+/// Runs of history below which agreement over time is not judged.
+const FEWEST_RUNS: usize = 3;
+
+/// Whether today's answers are those of earlier runs: the same text, the same facts, the same meaning.
+fn over_history(wanted: &Consistency, expectation: &Expectation, attempt: &Attempt, past: &[Spoken]) -> Said {
+    let Some(now) = Spoken::of(&attempt.trials, &[]) else { return Said::content(false, "there is no complete answer") };
+    if past.len() < FEWEST_RUNS {
+        return Said::unsure(
+            Topic::Content,
+            format!("history has {} runs of this case, {FEWEST_RUNS} are needed; `roadworthy baseline update` appends one", past.len()),
+        );
+    }
+    let n = past.len();
+    let mut parts: Vec<(bool, String)> = Vec::new();
+    let mut evidence = Vec::new();
+    let mut share = |same: usize, min: f64, what: &str| {
+        let share = same as f64 / n as f64;
+        parts.push((share + 1e-9 >= min, format!("{same} of {n} earlier runs {what} ({}, expected {})", percent(share), percent(min))));
+    };
+    if let Some(min) = wanted.exact {
+        share(past.iter().filter(|p| p.answer == now.answer).count(), min, "gave the same answer");
+    }
+    if let Some(min) = wanted.same_facts {
+        share(past.iter().filter(|p| p.facts == now.facts).count(), min, "stated the same key facts");
+        let newest = past.last().map(|p| p.facts.changes(&now.facts)).unwrap_or_default();
+        evidence.extend(newest.into_iter().map(|line| format!("since the newest of them: {line}")));
+    }
+    if let Some(min) = wanted.similarity {
+        let key = answers(expectation, attempt.trials.iter()).map(|texts| centroid_key(&thinned(texts))).unwrap_or_default();
+        let today = match super::meaning::centroid(&key, &attempt.fetched) {
+            Ok(today) => today,
+            Err(why) => return Said::cannot(why),
+        };
+        let cosines: Vec<f64> = past.iter().filter_map(|p| today.cosine(p.centroid.as_ref()?)).collect();
+        if cosines.len() < FEWEST_RUNS {
+            let why = format!("history has {} runs with vectors of {}, {FEWEST_RUNS} are needed", cosines.len(), today.encoder);
+            return Said::unsure(Topic::Content, why);
+        }
+        let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
+        parts.push((
+            mean + 1e-9 >= min,
+            format!("mean similarity to {} earlier runs {mean:.3} ({}), expected {min}", cosines.len(), today.encoder),
+        ));
+    }
+    let met = parts.iter().all(|(met, _)| *met);
+    let told: Vec<String> = parts.into_iter().filter(|(ok, _)| met || !ok).map(|(_, why)| why).collect();
+    let evidence = if met { Vec::new() } else { evidence };
+    Said { outcome: Said::content(met, "").outcome, topic: Topic::Content, why: told.join("; "), evidence }
+}
+
+fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchange], fetched: &[Fetched]) -> Said {
     let n = answers.len();
     let mut parts: Vec<(bool, String)> = Vec::new();
     let mut evidence = Vec::new();
     if let Some(min) = wanted.exact {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for answer in &answers {
-            *counts.entry(text::nfc(answer).split_whitespace().collect::<Vec<_>>().join(" ")).or_default() += 1;
+            *counts.entry(plain(answer)).or_default() += 1;
         }
         let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -156,6 +242,17 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, fetched: &[Fetched]) 
         let (sum, pairs) = pairs.fold((0.0, 0usize), |(sum, k), r| (sum + r, k + 1));
         let mean = sum / pairs.max(1) as f64;
         parts.push((mean + 1e-9 >= min, format!("mean ROUGE-L of {pairs} pairs {mean:.3}, expected {min}")));
+    }
+    if let Some(min) = wanted.same_facts {
+        let mut counts: BTreeMap<Facts, usize> = BTreeMap::new();
+        exchanges.iter().for_each(|e| *counts.entry(Facts::of(e)).or_default() += 1);
+        let most = counts.iter().max_by_key(|(_, n)| **n).map(|(facts, n)| (facts.clone(), *n)).unwrap_or_default();
+        let share = most.1 as f64 / n as f64;
+        let told = format!("{} of {n} answers state the same key facts ({}, expected {})", most.1, percent(share), percent(min));
+        parts.push((share + 1e-9 >= min, told));
+        for (facts, count) in counts.iter().filter(|(facts, _)| **facts != most.0).take(4) {
+            evidence.push(format!("{count} ×: {}", crate::redact::excerpt(&most.0.changes(facts).join("; "), 160)));
+        }
     }
     if let Some((facts, min)) = &wanted.facts {
         let good = answers.iter().filter(|a| text::facts(a, facts, 1.0).outcome == crate::finding::Outcome::Met).count();

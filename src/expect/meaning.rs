@@ -11,6 +11,8 @@ use crate::units::fingerprint;
 pub enum Need {
     /// The mean cosine over all pairs of these texts' vectors; of two texts, their cosine.
     Similarity { key: String, texts: Vec<String> },
+    /// The mean direction of these texts' vectors.
+    Centroid { key: String, texts: Vec<String> },
     /// Votes of the judge; after a first vote of at least `min` no further one is needed.
     Votes { key: String, rubric: String, prompt: String, answer: String, context: Option<String>, min: f64, votes: u64 },
 }
@@ -18,7 +20,7 @@ pub enum Need {
 impl Need {
     pub fn key(&self) -> &str {
         match self {
-            Need::Similarity { key, .. } | Need::Votes { key, .. } => key,
+            Need::Similarity { key, .. } | Need::Centroid { key, .. } | Need::Votes { key, .. } => key,
         }
     }
 }
@@ -76,6 +78,18 @@ pub(super) fn similarity<'a>(key: &str, fetched: &'a [Fetched]) -> Result<(f64, 
         }
     }
     Err("the record holds no sentence vectors for this text".into())
+}
+
+/// The mean direction under a key.
+pub(super) fn centroid<'a>(key: &str, fetched: &'a [Fetched]) -> Result<&'a crate::record::centroid::Centroid, String> {
+    for f in fetched {
+        match f {
+            Fetched::Centroid { key: k, centroid } if k == key => return Ok(centroid),
+            Fetched::Missing { key: k, why } if k == key => return Err(why.clone()),
+            _ => {}
+        }
+    }
+    Err("the record holds no sentence vectors for these answers".into())
 }
 
 pub(super) fn similar(text: &str, to: &[String], min: Option<f64>, fetched: &[Fetched]) -> Said {

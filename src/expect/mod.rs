@@ -10,6 +10,7 @@ mod format;
 pub mod grounded;
 pub mod group;
 mod json;
+pub mod key_facts;
 mod language;
 mod length;
 pub mod meaning;
@@ -24,7 +25,7 @@ mod text;
 
 pub use distance::{Edits, Rouge, words};
 pub use expr::Expr;
-pub use group::{Consistency, Figure};
+pub use group::{Consistency, Figure, Over};
 pub use json::{JsonCheck, JsonPath};
 pub use length::Unit;
 pub use numbers::{NumberCheck, find as find_numbers};

@@ -1,5 +1,6 @@
 //! Latency ceilings that come from the service's own history: judged over all trials of a case, against earlier runs.
 
+use super::key_facts::Spoken;
 use super::{Expectation, LatencyMetric, Said, finding};
 use crate::finding::{Finding, Outcome, Topic};
 use crate::record::Trial;
@@ -38,6 +39,8 @@ pub struct Known {
 pub struct History {
     /// By case id, then metric.
     pub cases: BTreeMap<String, BTreeMap<String, Known>>,
+    /// What the answers of earlier runs said, by case id, oldest first.
+    pub spoken: BTreeMap<String, Vec<Spoken>>,
     /// Comparisons with history that the whole run makes; the level is shared among them.
     pub comparisons: usize,
 }

@@ -1,13 +1,11 @@
 //! Distributions that need little memory: exact while there are few values, an HDR histogram (three digits) beyond.
 
 use crate::record::load::Dist;
+use crate::record::samples::Samples;
 use crate::stats::dist::Z95;
 
 /// Values kept one by one; beyond it they go into an HDR histogram, whose error is at most 0.1 %.
 const EXACT: usize = 8192;
-
-/// Values kept of a distribution for its history.
-const SAMPLE: u64 = 256;
 
 /// Counts of whole numbers: microseconds for times, thousandths for rates, pieces for tokens.
 #[derive(Debug, Clone, Default)]
@@ -137,16 +135,18 @@ impl Histogram {
             p95_pen: penalised[2],
             p99_pen: penalised[3],
             bounds,
-            sample: Vec::new(),
+            sample: Samples::default(),
         })
     }
 
-    /// The same with an even choice of its values, for history.
+    /// The same with its values, for history.
     pub fn dist_with_sample(&mut self, unit: f64, failed: u64) -> Option<Dist> {
         let mut dist = self.dist(unit, failed)?;
-        let n = self.n.min(SAMPLE);
-        let mut at = |i: u64| self.quantile((i as f64 + 0.5) / n as f64, 0).map(|v| (v / unit * 1e3).round() / 1e3);
-        dist.sample = (0..n).filter_map(&mut at).filter(|v| *v > 0.0).collect();
+        let ms = |v: u64| (v as f64 / unit * 1e3).round() / 1e3;
+        dist.sample = match &self.hdr {
+            Some(hdr) => Samples::counted(hdr.iter_recorded().map(|v| (ms(v.value_iterated_to()), v.count_at_value().into()))),
+            None => Samples::of(self.exact.iter().map(|v| ms(u64::from(*v))).collect()),
+        };
         Some(dist)
     }
 

@@ -103,7 +103,7 @@ fn against_history(
     comparisons: usize,
 ) -> Finding {
     let word = metric.word();
-    let samples = metric.of(&level.figures).map_or(&[][..], |d| &d.sample);
+    let samples = metric.of(&level.figures).map_or(&[][..], |d| d.sample.values());
     let (outcome, why) = past::once(ceiling, samples, known.and_then(|k| k.get(word)), comparisons);
     finding(expectation, outcome, format!("{word} {}: {why}", ceiling.word()))
 }

@@ -1,6 +1,7 @@
 //! What is kept of a load: levels with their figures, a time series, errors in the order in which they appeared, resources.
 //! Times are in milliseconds and moments in seconds from the start of the load, unless a field says otherwise.
 
+use super::samples::Samples;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -231,9 +232,9 @@ pub struct Dist {
     pub p99_pen: Option<f64>,
     /// 95 % bounds of p50, p90, p95, p99.
     pub bounds: [[f64; 2]; 4],
-    /// An even choice of up to 256 values, ascending, where history is kept of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sample: Vec<f64>,
+    /// The values, in milliseconds, where history is kept of them.
+    #[serde(default, skip_serializing_if = "Samples::is_empty")]
+    pub sample: Samples,
 }
 
 /// What a ramp or search found: the last level that was borne and the first that was not.

@@ -1,10 +1,13 @@
 //! What is kept of a run: every case with every attempt, exchange and finding. The JSON report, and the input of `report` and `replay`.
 
+pub mod centroid;
 pub mod load;
+pub mod samples;
 
 use crate::exchange::Exchange;
 use crate::finding::Finding;
 use crate::units::ms;
+use centroid::Centroid;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -155,6 +158,8 @@ pub enum Fetched {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<f64>,
     },
+    /// The mean direction of some texts' sentence vectors.
+    Centroid { key: String, centroid: Centroid },
     /// One vote of the judge, from 0 to 5.
     Vote { key: String, score: f64, reason: String },
     /// Nothing could be had, and why.

@@ -109,8 +109,7 @@ pub(super) fn blank(case: &Planned) -> CaseRecord {
 async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut CaseRecord) {
     for number in 0..=case.retry {
         let (trials, beside) = trials_of(engine, shared, case, number).await;
-        let mut attempt = grouped(engine, shared, case, trials).await;
-        attempt.beside = beside;
+        let attempt = grouped(engine, shared, case, Attempt { trials, beside, ..Attempt::default() }).await;
         let (verdict, rate) = decide(case, &attempt);
         record.attempts.push(attempt);
         record.rate = rate;
@@ -183,11 +182,11 @@ pub(super) fn decide(case: &Planned, attempt: &Attempt) -> (Verdict, Option<Rate
 }
 
 /// Judges what is about all trials together.
-async fn grouped(engine: &Engine, shared: &Shared, case: &Planned, trials: Vec<Trial>) -> Attempt {
-    let needs: Vec<Need> =
-        case.group.iter().filter_map(|e| group::needs(e, &trials)).map(|(key, texts)| Need::Similarity { key, texts }).collect();
-    let fetched = if needs.is_empty() { Vec::new() } else { engine.fetch(needs).await };
-    let mut attempt = Attempt { trials, fetched, ..Attempt::default() };
+async fn grouped(engine: &Engine, shared: &Shared, case: &Planned, mut attempt: Attempt) -> Attempt {
+    let needs: Vec<Need> = case.group.iter().filter_map(|e| group::needs(e, &attempt)).collect();
+    if !needs.is_empty() {
+        attempt.fetched = engine.fetch(needs).await;
+    }
     loop {
         let (findings, open) = judge_group(case, &attempt, &engine.history);
         attempt.group = findings;
@@ -214,7 +213,7 @@ pub(super) fn judge_group(case: &Planned, attempt: &Attempt, history: &History) 
             open |= again;
             finding
         }
-        _ => group::judge(e, &attempt.trials, &attempt.fetched),
+        _ => group::judge(e, attempt, history.spoken.get(&case.id).map(Vec::as_slice)),
     });
     let findings = findings.collect();
     (findings, open)

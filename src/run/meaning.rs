@@ -3,6 +3,7 @@
 use super::Engine;
 use crate::expect::meaning::Need;
 use crate::record::Fetched;
+use crate::record::centroid::Centroid;
 use crate::target::{Request, Service, embed};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -60,6 +61,10 @@ impl Engine {
                     Ok((cosine, encoder, limit)) => Fetched::Similarity { key, cosine, encoder, limit },
                     Err(why) => Fetched::Missing { key, why },
                 }),
+                Need::Centroid { key, texts } => out.push(match self.centroid(&texts).await {
+                    Ok(centroid) => Fetched::Centroid { key, centroid },
+                    Err(why) => Fetched::Missing { key, why },
+                }),
                 Need::Votes { key, rubric, prompt, answer, context, min, votes } => {
                     let question = Question { rubric: &rubric, prompt: &prompt, answer: &answer, context: context.as_deref() };
                     for vote in 0..votes {
@@ -85,6 +90,27 @@ impl Engine {
     }
 
     async fn similarity(&self, texts: &[String]) -> Result<(f64, String, Option<f64>), String> {
+        let (vectors, name, limit) = self.vectors(texts).await?;
+        let mut sum = 0.0;
+        let mut pairs = 0u64;
+        for (i, a) in vectors.iter().enumerate() {
+            for b in &vectors[i + 1..] {
+                sum += cosine(a, b).ok_or("the encoder gave vectors of different lengths")?;
+                pairs += 1;
+            }
+        }
+        // Rounded, so that a limit printed with three digits means what it says.
+        Ok(((sum / pairs.max(1) as f64 * 1e6).round() / 1e6, name, limit))
+    }
+
+    async fn centroid(&self, texts: &[String]) -> Result<Centroid, String> {
+        let (vectors, name, _) = self.vectors(texts).await?;
+        let vectors: Vec<&[f32]> = vectors.iter().map(|v| v.as_slice()).collect();
+        Centroid::of(name, &vectors).ok_or_else(|| "the encoder gave vectors without a common direction".to_owned())
+    }
+
+    /// The vectors of some texts, the encoder's name, and its limit.
+    async fn vectors(&self, texts: &[String]) -> Result<(Vec<Arc<Vec<f32>>>, String, Option<f64>), String> {
         let vectors = self.meaning.vectors.as_ref().map_err(Clone::clone)?;
         let known = |text: &String| self.meaning.known.lock().expect("no panic under this lock").get(text).cloned();
         let mut new: Vec<String> = texts.iter().filter(|t| known(t).is_none()).cloned().collect();
@@ -107,17 +133,7 @@ impl Engine {
                 (service.target.model.clone().unwrap_or_else(|| service.target.name.clone()), *limit)
             }
         };
-        let vectors: Vec<Arc<Vec<f32>>> = texts.iter().filter_map(known).collect();
-        let mut sum = 0.0;
-        let mut pairs = 0u64;
-        for (i, a) in vectors.iter().enumerate() {
-            for b in &vectors[i + 1..] {
-                sum += cosine(a, b).ok_or("the encoder gave vectors of different lengths")?;
-                pairs += 1;
-            }
-        }
-        // Rounded, so that a limit printed with three digits means what it says.
-        Ok(((sum / pairs.max(1) as f64 * 1e6).round() / 1e6, name, limit))
+        Ok((texts.iter().filter_map(known).collect(), name, limit))
     }
 
     /// Asks the judge once; a reply that is not the asked-for JSON is asked for again, once.

@@ -49,7 +49,8 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
                 trial(version, old.seed, exchanges, judged)
             })
             .collect();
-        let mut judged = Attempt { trials, again: attempt.again.clone(), fetched: attempt.fetched.clone(), ..Attempt::default() };
+        let (again, beside, fetched) = (attempt.again.clone(), attempt.beside.clone(), attempt.fetched.clone());
+        let mut judged = Attempt { trials, again, beside, fetched, ..Attempt::default() };
         judged.group = judge_group(case, &judged, history).0;
         let (verdict, rate) = decide(case, &judged);
         record.attempts.push(judged);

@@ -7,7 +7,7 @@ use super::{Files, count_of, duration_of, number_of};
 use crate::expect::past::Ceiling;
 use crate::expect::{
     Check, Consistency, Edits, ErrorShape, Expectation, Expr, Figure, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of,
-    Pattern, Rouge, Search, TokenCount, Unit, group, mentions,
+    Over, Pattern, Rouge, Search, TokenCount, Unit, group, mentions,
 };
 use crate::stats::history::{Predicted, Rolling};
 use crate::units::{self, Range};
@@ -477,17 +477,32 @@ impl ExpectReader<'_, '_> {
                     (list.items().unwrap_or_default().iter().map(|n| texts(Some(n))).collect(), min)
                 });
                 let share = |key: &str| text(key).and_then(|t| units::share(&t).ok()).map(|s| s.0);
+                let over = match text("over").as_deref() {
+                    Some("targets") => Over::Targets,
+                    Some("history") => Over::History,
+                    _ => Over::Trials,
+                };
                 let wanted = Consistency {
+                    over,
+                    same_facts: share("same_facts"),
                     exact: share("exact"),
                     overlap: share("overlap"),
                     similarity: value.get("similarity").and_then(number_of),
                     facts,
                 };
-                if wanted.exact.is_none() && wanted.overlap.is_none() && wanted.similarity.is_none() && wanted.facts.is_none() {
+                if let (Over::History, Some(key)) = (over, ["overlap", "facts"].into_iter().find(|key| value.get(key).is_some())) {
+                    let why = format!(
+                        "history keeps no texts, so `{key}` cannot be looked for in it; `exact`, `same_facts` and `similarity` can"
+                    );
+                    self.checker.error(value.place, "bad-value", why);
+                    return None;
+                }
+                let nothing = wanted.exact.is_none() && wanted.overlap.is_none() && wanted.similarity.is_none();
+                if nothing && wanted.facts.is_none() && wanted.same_facts.is_none() {
                     self.checker.error(
                         value.place,
                         "missing-key",
-                        "say in what the answers should agree: `exact`, `overlap`, `similarity` or `facts`",
+                        "say in what the answers should agree: `exact`, `same_facts`, `overlap`, `similarity` or `facts`",
                     );
                     return None;
                 }

@@ -374,7 +374,21 @@ pub static EXPECTATIONS: &[Word] = &[
         name: "consistency",
         bare: false,
         kind: Map(&[
-            key("exact", Share, "share of the answers that are the same as the most frequent one, at least"),
+            key(
+                "over",
+                OneOf(&["repeats", "variants", "targets", "history"]),
+                "whose answers: all trials (`repeats`, `variants`; the default), those of the service of `--compare-with` beside them, or earlier runs",
+            ),
+            key(
+                "exact",
+                Share,
+                "share of the answers that are the same as the most frequent one (over history: of the runs that gave today's), at least",
+            ),
+            key(
+                "same_facts",
+                Share,
+                "share with the same numbers, identifiers, JSON fields and behaviour as the most frequent answer, at least",
+            ),
             key("overlap", Share, "mean ROUGE-L of all pairs, at least"),
             key("similarity", Number, "mean cosine of all pairs' sentence vectors, at least"),
             key(

@@ -4,8 +4,8 @@ use super::prepare::Prepared;
 use crate::baseline;
 use crate::cli::project::Project;
 use crate::diagnostic::{Diagnostic, Source};
-use crate::expect::Check;
 use crate::expect::past::History;
+use crate::expect::{Check, Over};
 use crate::options::{Address, EmbeddingSource, Embeddings, Options};
 use crate::plan::Planned;
 use crate::run::{Meaning, Vectors};
@@ -82,7 +82,8 @@ pub(in crate::cli) fn history(project: &Project, cases: &[Planned], but: Option<
             _ => None,
         });
         let ceilings: usize = ceilings.sum();
-        if ceilings > 0 {
+        let answers = case.group.iter().any(|e| matches!(&e.check, Check::Consistency(c) if c.over == Over::History));
+        if ceilings > 0 || answers {
             comparisons += ceilings;
             let options = &project.options;
             let segment = baseline::segment(&case.fingerprint, options.targets[&case.target].concurrency, &options.environment);
