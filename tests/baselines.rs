@@ -210,3 +210,50 @@ fn damaged_history_is_an_error_not_a_pass() {
     assert!(text(&run.stderr).contains("pace.jsonl:2: not an entry"), "{}", said(&run));
     assert!(Path::new(&project.dir.path().join("baselines/.gitattributes")).is_file());
 }
+
+#[test]
+fn as_many_samples_as_the_precision_needs() {
+    let project = Project::new();
+    project.write(
+        "scenarios/pace.yaml",
+        "scenario: pace
+cases:
+  - name: auto
+    prompt: one two three four
+    repeat: { precision: 10%, max: 400 }
+    expect: [ latency: { ttft: { max: 5s } } ]
+  - name: impossible
+    prompt: one two three four
+    repeat: { precision: 0.1%, max: 12 }
+    expect: [ latency: { ttft: { max: 5s } } ]
+",
+    );
+    let run = project.run(&["run", "--json", "r.json"]);
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    assert!(text(&run.stdout).contains("1 pass, 1 inconclusive"), "{}", said(&run));
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(project.dir.path().join("r.json")).unwrap()).unwrap();
+    let trials = |case: usize| record["cases"][case]["attempts"][0]["trials"].as_array().unwrap().len();
+    // ± 20 % jitter: some ten answers are known within ± 10 %, and far fewer than 400 suffice.
+    assert!((8..200).contains(&trials(0)), "{} samples", trials(0));
+    let why = record["cases"][1]["why"].as_str().unwrap();
+    assert!(trials(1) == 12 && why.contains("ttft known within ±") && why.contains("±0.1 % asked, and `max` reached"), "{why}");
+}
+
+#[test]
+fn answers_from_a_cache_are_marked_and_a_nonce_avoids_them() {
+    let project = Project::new();
+    project.write("x.sim.yaml", "simulated: x\nttft: 30ms\nprefix_cache: true\nrules: [ { answer: fine } ]\n");
+    let case = |name: &str, more: &str| {
+        format!("  - name: {name}\n    prompt: tell me {name}\n    repeat: 6\n{more}    expect: [ latency: {{ ttft: {{ rolling: {{ window: 7d }} }} }} ]\n")
+    };
+    project.write("scenarios/pace.yaml", &format!("scenario: pace\ncases:\n{}{}", case("warm", ""), case("cold", "    prefix_cache: cold\n")));
+    let run = project.run(&["run", "--json", "r.json"]);
+    let shown = text(&run.stdout);
+    assert!(shown.contains("prompt tokens (") && shown.contains("came from the service's prefix cache"), "{}", said(&run));
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(project.dir.path().join("r.json")).unwrap()).unwrap();
+    let evidence = |case: usize| record["cases"][case]["attempts"][0]["group"][0]["evidence"].to_string();
+    assert!(evidence(0).contains("5 of 6 answers came with the help of the service's prefix cache"), "{}", evidence(0));
+    assert!(!evidence(1).contains("prefix cache"), "{}", evidence(1));
+    let asked = record["cases"][1]["attempts"][0]["trials"][0]["turns"][0]["exchange"]["request"].to_string();
+    assert!(asked.contains("] tell me cold"), "{asked}");
+}

@@ -5,7 +5,6 @@ use crate::plan::load::PlannedInput;
 use hyper::body::Bytes;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -71,25 +70,13 @@ pub fn item(input: &PlannedInput, api: Api, model: Option<&str>, stream: bool, u
         let chars = prompt.messages.iter().map(|m| crate::plan::text_of(&m["content"]).chars().count() as u32).sum();
         let mut messages = prompt.messages.clone();
         if cold && let Some(first) = messages.first_mut() {
-            begin_with(&mut first["content"], &format!("[{NONCE}] "));
+            crate::plan::begin_with(&mut first["content"], &format!("[{NONCE}] "));
         }
         let body = crate::target::wire::body(api, model, &messages, &prompt.params, stream, usage);
         Template::new(&body.0, chars)
     });
     let item = Item::new(input.name.clone(), input.weight, input.timeout.unwrap_or(timeout), bodies.collect());
     Item { accept: Arc::new(input.accept.clone()), ..item }
-}
-
-fn begin_with(content: &mut Value, nonce: &str) {
-    match content {
-        Value::String(text) => text.insert_str(0, nonce),
-        Value::Array(parts) => {
-            if let Some(Value::String(text)) = parts.iter_mut().find_map(|p| p.get_mut("text")) {
-                text.insert_str(0, nonce);
-            }
-        }
-        _ => {}
-    }
 }
 
 /// What is sent next.

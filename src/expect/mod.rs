@@ -17,6 +17,7 @@ pub mod meaning;
 mod numbers;
 pub mod past;
 mod phrases;
+pub mod precision;
 mod refusal;
 mod safety;
 mod service;

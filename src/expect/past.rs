@@ -51,6 +51,14 @@ pub(super) fn samples(trials: &[Trial], metric: LatencyMetric) -> Vec<f64> {
     exchanges.filter_map(|e| metric.of(&e.timing)).map(|d| d.as_secs_f64() * 1e3).filter(|ms| *ms > 0.0).collect()
 }
 
+/// How many answers the prefix cache of the service helped with: at least half of the prompt came from there.
+fn cached(measurements: &[&[Trial]]) -> Option<String> {
+    let usages: Vec<crate::exchange::Usage> =
+        measurements.iter().flat_map(|m| m.iter()).filter_map(|t| t.turns.last()?.exchange.usage).collect();
+    let warm = usages.iter().filter(|u| u.cached_tokens.unwrap_or(0) * 2 >= u.prompt_tokens.max(1)).count();
+    (warm > 0).then(|| format!("{warm} of {} answers came with the help of the service's prefix cache", usages.len()))
+}
+
 /// Judges every ceiling over the measurements so far. The flag says that a fresh measurement should decide.
 pub fn judge(
     expectation: &Expectation,
@@ -81,6 +89,9 @@ pub fn judge(
     let mut told = Said { outcome, topic: Topic::Threshold, why: decisive.join("; "), evidence: Vec::new() };
     for (_, line) in lines.iter().filter(|(o, _)| *o != outcome) {
         told = told.evidence(line.clone());
+    }
+    if let Some(line) = cached(measurements) {
+        told = told.evidence(line);
     }
     if measurements.len() > 1 {
         told = told.evidence(format!("measured {} times, afresh after each miss", measurements.len()));

@@ -174,6 +174,9 @@ fn one(
     for turn in versions.iter().flat_map(|v| &v.turns) {
         hash.update(json!([turn.messages, turn.params]).to_string());
     }
+    if case.cold {
+        hash.update("cold");
+    }
     let fingerprint = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
     Ok(Planned {
         id,
@@ -196,6 +199,8 @@ fn one(
         skip: case.skip.clone(),
         retry: case.retry,
         repeat: case.repeat,
+        precision: case.precision,
+        cold: case.cold,
         timeout: case.timeout,
         stream: case.stream,
         allow_empty: case.allow_empty,

@@ -9,6 +9,7 @@ pub use load::{PlannedLoad, loads};
 
 use crate::expect::Expectation;
 use crate::scenario::{Layer, Skip};
+use crate::units::Share;
 use crate::verdict::rate::PassRate;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub struct Planned {
     pub skip: Option<Skip>,
     pub retry: u64,
     pub repeat: u64,
+    /// Trials end earlier when latencies are known so well.
+    pub precision: Option<Share>,
+    /// Each prompt begins with a nonce.
+    pub cold: bool,
     pub pass_rate: Option<PassRate>,
     pub timeout: Option<Duration>,
     pub stream: Option<bool>,
@@ -65,6 +70,11 @@ impl Planned {
     /// Trials of one attempt, at most.
     pub fn max_trials(&self) -> u64 {
         self.pass_rate.map_or(self.repeat * self.versions.len() as u64, |r| r.max_trials())
+    }
+
+    /// Everything that is expected, of single trials and of all together.
+    pub fn expectations(&self) -> impl Iterator<Item = &Expectation> {
+        self.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter()).chain(self.group.iter())
     }
 
     /// The version that a trial sends.
@@ -114,6 +124,19 @@ impl Version {
     /// The system message.
     pub fn system(&self) -> Option<String> {
         self.turns.iter().flat_map(|t| &t.messages).find(|m| m["role"] == "system").map(|m| text_of(&m["content"]))
+    }
+}
+
+/// Puts a nonce before the text of a message's content, so that no cache knows its beginning.
+pub fn begin_with(content: &mut Value, nonce: &str) {
+    match content {
+        Value::String(text) => text.insert_str(0, nonce),
+        Value::Array(parts) => {
+            if let Some(Value::String(text)) = parts.iter_mut().find_map(|p| p.get_mut("text")) {
+                text.insert_str(0, nonce);
+            }
+        }
+        _ => {}
     }
 }
 

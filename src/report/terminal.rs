@@ -148,6 +148,14 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
         }
         out.push('\n');
     }
+    let (mut prompt, mut cached) = (0, 0);
+    for usage in record.cases.iter().flat_map(|c| c.exchanges()).filter_map(|e| e.usage) {
+        (prompt, cached) = (prompt + usage.prompt_tokens, cached + usage.cached_tokens.unwrap_or(0));
+    }
+    if cached > 0 {
+        let share = cached as f64 / prompt.max(1) as f64 * 100.0;
+        out.push_str(&format!("{cached} of {prompt} prompt tokens ({share:.0} %) came from the service's prefix cache; `prefix_cache: cold` avoids it\n\n"));
+    }
     for case in record.judged().filter(|c| c.is_suite()) {
         out.push_str(&suite(case));
     }

@@ -5,7 +5,7 @@ use super::{Engine, Shared};
 use crate::event::Event;
 use crate::expect::meaning::Need;
 use crate::expect::past::History;
-use crate::expect::{Check, group, past};
+use crate::expect::{Check, group, past, precision};
 use crate::finding::{Finding, Outcome};
 use crate::plan::Planned;
 use crate::record::{Attempt, CaseRecord, RateEvidence, Trial, Verdict};
@@ -215,7 +215,10 @@ pub(super) fn judge_group(case: &Planned, attempt: &Attempt, history: &History) 
         }
         _ => group::judge(e, attempt, history.spoken.get(&case.id).map(Vec::as_slice)),
     });
-    let findings = findings.collect();
+    let mut findings: Vec<Finding> = findings.collect();
+    if let Some(asked) = case.precision {
+        findings.push(precision::judge(&attempt.trials, &precision::metrics(case.expectations()), asked, case.line));
+    }
     (findings, open)
 }
 
@@ -247,6 +250,7 @@ pub(super) async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, 
         return (vec![own], theirs.into_iter().collect());
     }
     let mut running = futures_util::stream::iter(seeds.enumerate()).map(|(i, seed)| both(i as u64, seed)).buffered(TRIALS_AT_ONCE);
+    let metrics = precision::metrics(case.expectations());
     let mut done: Vec<Trial> = Vec::new();
     let mut beside = Vec::new();
     let mut passed = 0;
@@ -258,7 +262,8 @@ pub(super) async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, 
         // Trials count in their order, so that what a quick answer says does not weigh more than a slow one.
         let decided =
             matches!(case.pass_rate, Some(rule @ PassRate::Sequential { .. }) if rule.decide(passed, done.len() as u64) != Decision::Open);
-        if error || decided || engine.why_stopped().is_some_and(|_| case.pass_rate.is_none()) {
+        let known = case.precision.is_some_and(|asked| precision::suffices(&done, &metrics, asked));
+        if error || decided || known || engine.why_stopped().is_some_and(|_| case.pass_rate.is_none()) {
             break;
         }
     }

@@ -5,7 +5,7 @@ use crate::exchange::{Exchange, Failure, FailureKind};
 use crate::expect::{Check, Context, judge_all, meaning, mentions};
 use crate::finding::Finding;
 use crate::options::Target;
-use crate::plan::{Planned, Version};
+use crate::plan::{Planned, Version, begin_with};
 use crate::record::{Fetched, Trial, Turn};
 use crate::redact::Redactor;
 use crate::target::{Request, ready};
@@ -19,6 +19,9 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
     let mut judged = Vec::new();
     for planned in &version.turns {
         messages.extend(planned.messages.iter().cloned());
+        if let (true, 0, Some(first)) = (case.cold, judged.len(), messages.first_mut()) {
+            begin_with(&mut first["content"], &format!("[{:016x}] ", engine.nonce()));
+        }
         let mut params = planned.params.clone();
         if let Some(seed) = seed {
             params.insert("seed".into(), json!(seed));

@@ -33,6 +33,7 @@ pub struct Engine {
     started: Instant,
     requests: AtomicU64,
     tokens: AtomicU64,
+    nonces: AtomicU64,
     stopped: AtomicBool,
     why_stopped: Mutex<Option<String>>,
     sink: Sink,
@@ -75,6 +76,7 @@ impl Engine {
             started: Instant::now(),
             requests: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
+            nonces: AtomicU64::new(jiff::Timestamp::now().as_nanosecond() as u64),
             stopped: AtomicBool::new(false),
             why_stopped: Mutex::new(None),
             sink,
@@ -124,6 +126,11 @@ impl Engine {
             return Err(format!("the time budget of {} is used up", crate::units::show(max)));
         }
         Ok(())
+    }
+
+    /// A number that no other prompt began with, in this run or another.
+    fn nonce(&self) -> u64 {
+        self.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
     }
 
     fn spend_tokens(&self, tokens: u64) {

@@ -26,6 +26,7 @@ use crate::expect::Expectation;
 use crate::load::judge::LoadExpectation;
 use crate::load::{Abort, Objective, Shape};
 use crate::mutate::Mutation;
+use crate::units::Share;
 use crate::verdict::rate::PassRate;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -165,6 +166,10 @@ pub struct Case {
     pub skip: Option<Skip>,
     pub retry: u64,
     pub repeat: u64,
+    /// Trials end earlier when latencies are known so well.
+    pub precision: Option<Share>,
+    /// Each prompt begins with a nonce.
+    pub cold: bool,
     pub pass_rate: Option<PassRate>,
     pub timeout: Option<Duration>,
     pub stream: Option<bool>,

@@ -8,7 +8,7 @@ use super::vocabulary::FILE_KEYS;
 use super::{Case, Expected, Files, Input, Layer, Scenario, Skip, TurnInput, dataset, traps, tree};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::mutate::Mutation;
-use crate::units;
+use crate::units::{self, Share};
 use crate::verdict::rate::{PassRate, default_max_samples};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Reader<'_> {
 
         let retry = get("retry").and_then(count_of).unwrap_or(0);
         let repeat_node = get("repeat");
-        let repeat = repeat_node.and_then(count_of).unwrap_or(1);
+        let (repeat, precision) = self.repeat(repeat_node);
         if repeat == 0 {
             self.checker.error(
                 repeat_node.map_or(place, |n| n.place),
@@ -149,6 +149,13 @@ impl Reader<'_> {
             );
         }
         let pass_rate = get("pass_rate").and_then(|n| self.pass_rate(n, repeat_node, repeat));
+        if let (Some(_), Some(_), Some(node)) = (pass_rate, precision, repeat_node) {
+            self.checker.error(
+                node.place,
+                "repeat-and-pass-rate",
+                "`repeat: auto` is for latencies; a `pass_rate` needs a number, or `{ accept: …, reject: … }`, which finds its own",
+            );
+        }
         if let (Some(_), true) = (pass_rate, retry > 0) {
             let at = get("retry").map_or(place, |n| n.place);
             self.checker.error(
@@ -203,6 +210,8 @@ impl Reader<'_> {
                 .and_then(|n| Some(Skip { reason: n.get("reason")?.text()?.to_owned(), until: n.get("until")?.text()?.parse().ok()? })),
             retry,
             repeat: repeat.max(1),
+            precision,
+            cold: get("prefix_cache").and_then(Node::text) == Some("cold"),
             pass_rate,
             timeout: get("timeout").and_then(duration_of),
             stream: get("stream").and_then(Node::boolean),
@@ -413,6 +422,25 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// Trials at most, and the precision at which they may end.
+    fn repeat(&mut self, node: Option<&Node>) -> (u64, Option<Share>) {
+        const PRECISION: Share = Share(0.05);
+        const MAX: u64 = 200;
+        let Some(node) = node else { return (1, None) };
+        if node.text() == Some("auto") {
+            return (MAX, Some(PRECISION));
+        }
+        if let Some(count) = count_of(node) {
+            return (count, None);
+        }
+        let max = node.get("max").and_then(count_of).unwrap_or(MAX);
+        let precision = node.get("precision").and_then(Node::text).and_then(|t| units::share(t).ok()).unwrap_or(PRECISION);
+        if max < 8 || precision.0 <= 0.0 {
+            self.checker.error(node.place, "bad-value", "a precision above 0 % and a `max` of at least 8 are needed");
+        }
+        (max, Some(precision))
     }
 
     fn pass_rate(&mut self, node: &Node, repeat_node: Option<&Node>, repeat: u64) -> Option<PassRate> {

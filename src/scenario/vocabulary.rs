@@ -524,13 +524,29 @@ pub(super) const SYSTEM: Key = key("system", PROMPT, "the system message");
 pub(super) const PARAMS_KEY: Key = key("params", PARAMS, "request parameters");
 pub(super) const VARS: Key = key("vars", JsonMap, "values for `{{ name }}` in texts");
 const RETRY: Key = key("retry", Count, "further attempts after a miss; a later pass is `flaky`; excludes `pass_rate`");
-const REPEAT: Key = key("repeat", Count, "trials per case; all must pass unless `pass_rate` says otherwise");
+const REPEAT: Key = key(
+    "repeat",
+    Either(&[
+        Count,
+        OneOf(&["auto"]),
+        Map(&[
+            key("precision", Share, "until its latencies are known so well: half of the 95 % interval of their geometric mean; default 5 %"),
+            key("max", Count, "trials at most; default 200"),
+        ]),
+    ]),
+    "trials per case; all must pass unless `pass_rate` says otherwise. `auto`: as many as its latencies need",
+);
+const PREFIX_CACHE: Key = key(
+    "prefix_cache",
+    OneOf(&["cold", "warm"]),
+    "warm (default): prompts are sent as they are; cold: each begins with a nonce, so that no answer comes from a cache",
+);
 const RATE: Key = key("pass_rate", PASS_RATE, "how large a share of the trials must pass");
 const TIMEOUT: Key = key("timeout", Duration, "for one whole request, over the target's");
 pub(super) const STREAM: Key = key("stream", Bool, "over the target's");
 const EMPTY: Key = key("allow_empty", Bool, "an empty answer is fine; default false");
 
-pub const DEFAULTS: Kind = Map(&[SYSTEM, PARAMS_KEY, VARS, RETRY, REPEAT, RATE, TIMEOUT, STREAM, EMPTY, TAGS, LAYER, TARGET]);
+pub const DEFAULTS: Kind = Map(&[SYSTEM, PARAMS_KEY, VARS, RETRY, REPEAT, RATE, TIMEOUT, STREAM, EMPTY, PREFIX_CACHE, TAGS, LAYER, TARGET]);
 
 pub const CASE_KEYS: &[Key] = &[
     must("name", Word, "unique in the file; part of the case's id"),
@@ -555,6 +571,7 @@ pub const CASE_KEYS: &[Key] = &[
     TIMEOUT,
     STREAM,
     EMPTY,
+    PREFIX_CACHE,
     key("expect", Expectations, "what the answer must be like; with `turns`, judged on the last answer"),
 ];
 
