@@ -31,6 +31,7 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     startup(dir.path());
     judging();
+    history(dir.path());
     let address = instant_server();
     for n in [1000, 10_000] {
         overhead(dir.path(), &address, n);
@@ -296,6 +297,66 @@ fn startup(dir: &Path) {
         .collect();
     times.sort_by(f64::total_cmp);
     println!("parsing and planning 10 000 cases: median {:.0} ms (allowed: 300 ms)", times[2]);
+}
+
+/// Reading 90 days of history and judging 1000 cases against it.
+fn history(dir: &Path) {
+    use roadworthy::baseline::{CaseEntry, Entry, Store, VERSION};
+    use roadworthy::expect::past::{Ceiling, once};
+    use roadworthy::record::samples::Samples;
+    use roadworthy::stats::history::{Predicted, Rolling};
+    const CASES: usize = 1000;
+    const DAYS: u64 = 90;
+    let store = Store::at(dir.join("baselines"));
+    let now = 1_800_000_000u64;
+    let value = |case: usize, day: u64, sample: u64| {
+        let draw = case as u64 * 7919 + day * 104_729 + sample * 1_299_709;
+        300.0 * (1.0 + 0.3 * ((draw % 1009) as f64 / 1009.0 - 0.5))
+    };
+    for scenario in 0..10 {
+        let entries = (1..=DAYS).map(|day| {
+            let at = now - day * 86_400;
+            let cases = (0..CASES / 10).map(|case| {
+                let ms = ["ttft", "tpot", "e2e", "max_gap"].map(|metric| {
+                    (metric.to_owned(), Samples::of((0..3).map(|s| (value(scenario * 100 + case, day, s) * 1e3).round() / 1e3).collect()))
+                });
+                let entry = CaseEntry { segment: "s".into(), trials: 3, passed: 3, says: None, ms: ms.into() };
+                (format!("case {case}"), entry)
+            });
+            let time = format!("2027-01-{:02}T{:02}:00:00Z", day % 28 + 1, day % 24);
+            Entry { v: VERSION, at: time, run: at.to_string(), labels: Default::default(), cases: cases.collect() }
+        });
+        let all: Vec<Entry> = entries.collect();
+        store
+            .change(&format!("scenario{scenario}"), |kept| {
+                kept.extend(all);
+                true
+            })
+            .unwrap();
+    }
+    let seconds = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_second() as f64;
+    let asked: Vec<(String, String)> =
+        (0..CASES).map(|case| (format!("scenario{}::case {}", case / 100, case % 100), "s".to_owned())).collect();
+    let fresh = [310.0, 290.0, 305.0];
+    let (mut reading, mut judging) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let start = Instant::now();
+        let known = roadworthy::baseline::history(&store, &asked, 2 * CASES, None, seconds("2027-01-30T00:00:00Z")).unwrap();
+        reading.push(start.elapsed().as_secs_f64() * 1e3);
+        let start = Instant::now();
+        for (id, _) in &asked {
+            let known = known.cases[id].get("e2e");
+            std::hint::black_box(once(&Ceiling::Rolling(Rolling::default()), &fresh, known, 2 * CASES));
+            std::hint::black_box(once(&Ceiling::Predicted(Predicted::default()), &fresh, known, 2 * CASES));
+        }
+        judging.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    reading.sort_by(f64::total_cmp);
+    judging.sort_by(f64::total_cmp);
+    println!(
+        "1000 cases against {DAYS} days of history, four metrics: read in {:.0} ms, judged by two rules in {:.0} ms (medians; allowed: 200 ms together)",
+        reading[2], judging[2]
+    );
 }
 
 /// How many answers of 1 KB one core judges in a second.

@@ -244,9 +244,12 @@ fn answers_from_a_cache_are_marked_and_a_nonce_avoids_them() {
     let project = Project::new();
     project.write("x.sim.yaml", "simulated: x\nttft: 30ms\nprefix_cache: true\nrules: [ { answer: fine } ]\n");
     let case = |name: &str, more: &str| {
-        format!("  - name: {name}\n    prompt: tell me {name}\n    repeat: 6\n{more}    expect: [ latency: {{ ttft: {{ rolling: {{ window: 7d }} }} }} ]\n")
+        format!(
+            "  - name: {name}\n    prompt: tell me {name}\n    repeat: 6\n{more}    expect: [ latency: {{ ttft: {{ rolling: {{ window: 7d }} }} }} ]\n"
+        )
     };
-    project.write("scenarios/pace.yaml", &format!("scenario: pace\ncases:\n{}{}", case("warm", ""), case("cold", "    prefix_cache: cold\n")));
+    project
+        .write("scenarios/pace.yaml", &format!("scenario: pace\ncases:\n{}{}", case("warm", ""), case("cold", "    prefix_cache: cold\n")));
     let run = project.run(&["run", "--json", "r.json"]);
     let shown = text(&run.stdout);
     assert!(shown.contains("prompt tokens (") && shown.contains("came from the service's prefix cache"), "{}", said(&run));

@@ -9,27 +9,49 @@ pub use store::{Fault, Store};
 use crate::expect::key_facts::Spoken;
 use crate::expect::past::{History, Known};
 use crate::stats::history::PastRun;
+use std::collections::BTreeMap;
 
 /// How far back, and at most how many runs, answers are looked at.
 const SPOKEN_DAYS: f64 = 28.0;
 const SPOKEN_RUNS: usize = 64;
 
-/// The history of one case and segment, metric by metric. `now` is in seconds since 1970.
-pub fn known(
-    entries: &[Entry],
-    case: &str,
-    segment: &str,
-    release: Option<&Release>,
-    now: f64,
-) -> std::collections::BTreeMap<String, Known> {
-    let mut out: std::collections::BTreeMap<String, Known> = std::collections::BTreeMap::new();
-    for entry in entries {
-        let Some(measured) = entry.cases.get(case).filter(|c| c.segment == segment) else { continue };
-        let at_days = ((now - entry.seconds()) / 86_400.0).max(0.0);
+/// A run with what is worked out of it once, not for every case.
+pub struct Aged {
+    entry: Entry,
+    at_days: f64,
+    /// It stands for the approved release.
+    anchored: bool,
+}
+
+impl Aged {
+    /// Entries as seen at `now`, in seconds since 1970; without the run `but`, which is not compared with itself.
+    pub fn all(entries: Vec<Entry>, release: Option<&Release>, but: Option<&str>, now: f64) -> Vec<Aged> {
+        let others = entries.into_iter().filter(|e| Some(e.run.as_str()) != but);
+        others
+            .map(|entry| Aged {
+                at_days: ((now - entry.seconds()) / 86_400.0).max(0.0),
+                anchored: release.is_some_and(|r| r.runs.contains(&entry.run)),
+                entry,
+            })
+            .collect()
+    }
+
+    fn case(&self, case: &str, segment: &str) -> Option<&CaseEntry> {
+        self.entry.cases.get(case).filter(|c| c.segment == segment)
+    }
+}
+
+/// The history of one case and segment, metric by metric.
+pub fn known(entries: &[Aged], case: &str, segment: &str) -> BTreeMap<String, Known> {
+    let mut out: BTreeMap<String, Known> = BTreeMap::new();
+    for (entry, measured) in entries.iter().filter_map(|e| Some((e, e.case(case, segment)?))) {
         for (metric, samples) in &measured.ms {
-            let run = PastRun { at_days, samples_ms: samples.values().to_vec() };
-            let known = out.entry(metric.clone()).or_default();
-            if release.is_some_and(|r| r.runs.contains(&entry.run)) {
+            let run = PastRun { at_days: entry.at_days, samples_ms: samples.values().to_vec() };
+            if !out.contains_key(metric) {
+                out.insert(metric.clone(), Known::default());
+            }
+            let Some(known) = out.get_mut(metric) else { continue };
+            if entry.anchored {
                 known.anchor.push(run.clone());
             }
             known.past.push(run);
@@ -38,24 +60,46 @@ pub fn known(
     out
 }
 
-/// The history that planned cases ask for; cases are told as id, segment. `but` is a run that is not compared with itself.
+/// What the newest earlier runs said to a case, oldest first.
+fn spoken(entries: &[Aged], case: &str, segment: &str) -> Vec<Spoken> {
+    let recent = entries.iter().rev().filter(|e| e.at_days <= SPOKEN_DAYS);
+    let mut out: Vec<Spoken> = recent.filter_map(|e| e.case(case, segment)?.says.clone()).take(SPOKEN_RUNS).collect();
+    out.reverse();
+    out
+}
+
+/// The history that planned cases ask for; cases are told as id, segment. `but` is a run that is not compared with itself; `now` is
+/// in seconds since 1970.
 pub fn history(store: &Store, cases: &[(String, String)], comparisons: usize, but: Option<&str>, now: f64) -> Result<History, Vec<Fault>> {
-    let release = store.releases()?.pop();
     let mut history = History { comparisons, ..History::default() };
-    let mut files: std::collections::BTreeMap<&str, Vec<Entry>> = std::collections::BTreeMap::new();
+    if cases.is_empty() {
+        return Ok(history);
+    }
+    let release = store.releases()?.pop();
+    let mut by_scenario: BTreeMap<&str, Vec<(&String, &str, &str)>> = BTreeMap::new();
     for (id, segment) in cases {
         let (scenario, case) = id.split_once("::").unwrap_or((id, ""));
-        if !files.contains_key(scenario) {
-            let mut entries = store.entries(scenario)?;
-            entries.retain(|e| Some(e.run.as_str()) != but);
-            files.insert(scenario, entries);
+        by_scenario.entry(scenario).or_default().push((id, case, segment));
+    }
+    // Reading is most of the work, and files do not wait for each other.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(by_scenario.len());
+    let work: Vec<_> = by_scenario.into_iter().collect();
+    let of_scenario = |(scenario, cases): &(&str, Vec<(&String, &str, &str)>)| {
+        let entries = Aged::all(store.entries(scenario)?, release.as_ref(), but, now);
+        let found =
+            cases.iter().map(|(id, case, segment)| ((*id).clone(), known(&entries, case, segment), spoken(&entries, case, segment)));
+        Ok(found.collect::<Vec<_>>())
+    };
+    let found: Vec<Result<Vec<_>, Vec<Fault>>> = std::thread::scope(|scope| {
+        let parts = work.chunks(work.len().div_ceil(threads));
+        let running: Vec<_> = parts.map(|part| scope.spawn(move || part.iter().map(of_scenario).collect::<Vec<_>>())).collect();
+        running.into_iter().flat_map(|thread| thread.join().expect("reading does not panic")).collect()
+    });
+    for found in found {
+        for (id, known, spoken) in found? {
+            history.spoken.insert(id.clone(), spoken);
+            history.cases.insert(id, known);
         }
-        let of_case = files[scenario].iter().filter_map(|e| e.cases.get(case).filter(|c| c.segment == *segment).map(|c| (e, c)));
-        let recent = of_case.filter(|(e, _)| now - e.seconds() <= SPOKEN_DAYS * 86_400.0);
-        let mut spoken: Vec<Spoken> = recent.filter_map(|(_, c)| c.says.clone()).collect();
-        spoken.drain(..spoken.len().saturating_sub(SPOKEN_RUNS));
-        history.spoken.insert(id.clone(), spoken);
-        history.cases.insert(id.clone(), known(&files[scenario], case, segment, release.as_ref(), now));
     }
     Ok(history)
 }

@@ -3,7 +3,7 @@
 use super::args::{BaselineArgs, BaselineCommand};
 use super::output::{self, data, talk};
 use super::project::{self, Project};
-use crate::baseline::{self, CaseEntry, Entry, Fault, Release, Store, VERSION, entries_of};
+use crate::baseline::{self, Aged, CaseEntry, Entry, Fault, Release, Store, VERSION, entries_of};
 use crate::expect::past::Known;
 use crate::record::samples::Samples;
 use crate::record::{RunRecord, Verdict};
@@ -215,12 +215,13 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
         let mut entries = store.entries(&scenario).map_err(faults)?;
         // A run is not compared with itself.
         entries.retain(|e| e.run != entry.run);
+        let aged = Aged::all(entries.clone(), None, None, now());
         for (name, case) in &entry.cases {
             let newest = entries.iter().rev().find_map(|e| e.cases.get(name).filter(|c| c.segment == case.segment)?.says.as_ref());
             if let (Some(before), Some(now)) = (newest, &case.says) {
                 other.extend(before.facts.changes(&now.facts).into_iter().map(|line| format!("said    {scenario}::{name} {line}\n")));
             }
-            let known: BTreeMap<String, Known> = baseline::known(&entries, name, &case.segment, None, now());
+            let known: BTreeMap<String, Known> = baseline::known(&aged, name, &case.segment);
             for (metric, fresh) in &case.ms {
                 let past = known.get(metric).map(|k| k.past.clone()).unwrap_or_default();
                 for (rule, judged) in rules(fresh.values(), &past) {

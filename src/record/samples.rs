@@ -3,8 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
-use serde::{Deserialize, Serialize};
+use hdrhistogram::serialization::{Deserializer as Decoder, Serializer as _, V2DeflateSerializer};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// More values than this become a histogram.
 const FEW: usize = 256;
@@ -15,15 +17,15 @@ const LONGEST_US: u64 = 86_400_000_000;
 
 /// Milliseconds, each positive. On paper a list, or `{"n": 12000, "hdr": "HISTFAAA…"}`: microseconds with three digits, V2 format,
 /// deflated, in base64.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "OnPaper", into = "OnPaper")]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(into = "OnPaper")]
 pub struct Samples {
     values: Vec<f64>,
     n: u64,
     hdr: Option<String>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum OnPaper {
     Few(Vec<f64>),
@@ -84,23 +86,45 @@ fn choice(many: &Histogram<u64>) -> Vec<f64> {
     (0..n).map(|i| many.value_at_quantile((i as f64 + 0.5) / n as f64) as f64 / 1e3).collect()
 }
 
-impl TryFrom<OnPaper> for Samples {
-    type Error = String;
+impl Samples {
+    fn decoded(n: u64, hdr: String) -> Result<Samples, String> {
+        let bytes = STANDARD.decode(&hdr).map_err(|e| format!("a histogram is not base64: {e}"))?;
+        let many: Histogram<u64> =
+            Decoder::new().deserialize(&mut bytes.as_slice()).map_err(|e| format!("a histogram is not in the V2 format: {e:?}"))?;
+        if many.len() != n {
+            return Err(format!("a histogram holds {} values and says {n}", many.len()));
+        }
+        Ok(Samples { values: choice(&many), n, hdr: Some(hdr) })
+    }
+}
 
-    fn try_from(paper: OnPaper) -> Result<Samples, String> {
-        match paper {
-            OnPaper::Few(values) => Ok(Samples { n: values.len() as u64, values, hdr: None }),
-            OnPaper::Many { n, hdr } => {
-                let bytes = STANDARD.decode(&hdr).map_err(|e| format!("a histogram is not base64: {e}"))?;
-                let many: Histogram<u64> = Deserializer::new()
-                    .deserialize(&mut bytes.as_slice())
-                    .map_err(|e| format!("a histogram is not in the V2 format: {e:?}"))?;
-                if many.len() != n {
-                    return Err(format!("a histogram holds {} values and says {n}", many.len()));
+/// Reads both forms without a detour: a history holds a hundred thousand of them.
+impl<'de> Deserialize<'de> for Samples {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Samples, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Samples;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of milliseconds or a histogram")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Samples, A::Error> {
+                let mut values = Vec::with_capacity(list.size_hint().unwrap_or(4));
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
                 }
-                Ok(Samples { values: choice(&many), n, hdr: Some(hdr) })
+                Ok(Samples { n: values.len() as u64, values, hdr: None })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Samples, A::Error> {
+                #[derive(Deserialize)]
+                struct Many {
+                    n: u64,
+                    hdr: String,
+                }
+                let many = Many::deserialize(MapAccessDeserializer::new(map))?;
+                Samples::decoded(many.n, many.hdr).map_err(A::Error::custom)
             }
         }
+        deserializer.deserialize_any(Either)
     }
 }
 

@@ -154,7 +154,9 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
     }
     if cached > 0 {
         let share = cached as f64 / prompt.max(1) as f64 * 100.0;
-        out.push_str(&format!("{cached} of {prompt} prompt tokens ({share:.0} %) came from the service's prefix cache; `prefix_cache: cold` avoids it\n\n"));
+        out.push_str(&format!(
+            "{cached} of {prompt} prompt tokens ({share:.0} %) came from the service's prefix cache; `prefix_cache: cold` avoids it\n\n"
+        ));
     }
     for case in record.judged().filter(|c| c.is_suite()) {
         out.push_str(&suite(case));

@@ -530,7 +530,11 @@ const REPEAT: Key = key(
         Count,
         OneOf(&["auto"]),
         Map(&[
-            key("precision", Share, "until its latencies are known so well: half of the 95 % interval of their geometric mean; default 5 %"),
+            key(
+                "precision",
+                Share,
+                "until its latencies are known so well: half of the 95 % interval of their geometric mean; default 5 %",
+            ),
             key("max", Count, "trials at most; default 200"),
         ]),
     ]),
