@@ -334,29 +334,37 @@ pub struct LoadArgs {
 #[derive(Debug, Args, Clone, Default)]
 pub struct ReportFiles {
     /// Write JUnit XML
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub junit: Option<PathBuf>,
     /// Write the record as JSON
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub json: Option<PathBuf>,
     /// Write a page that needs nothing else
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub html: Option<PathBuf>,
     /// Write a summary in Markdown
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub markdown: Option<PathBuf>,
     /// Write Common Test Report Format
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub ctrf: Option<PathBuf>,
     /// Write GitLab's code quality report
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub code_quality: Option<PathBuf>,
     /// Write OpenMetrics text, GitLab's metrics report
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub metrics: Option<PathBuf>,
     /// Write KEY=value lines with the verdict and counts
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub dotenv: Option<PathBuf>,
+}
+
+/// A path that is a file.
+fn file(told: &str) -> Result<PathBuf, String> {
+    match told {
+        "-" => Err("standard output belongs to what the run says; give a file, such as /dev/stderr".into()),
+        told => Ok(PathBuf::from(told)),
+    }
 }
 
 impl ReportFiles {

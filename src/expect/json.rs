@@ -5,6 +5,7 @@ use super::text::{Search, affix, contains};
 use super::{Pattern, Said};
 use crate::finding::{Outcome, Topic};
 use crate::units::Range;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 
@@ -13,6 +14,8 @@ use std::fmt;
 pub struct JsonPath {
     text: String,
     path: Option<serde_json_path::JsonPath>,
+    /// Of a path such as `$.items[*].name`: the items, and the key that each should have.
+    items: Option<(serde_json_path::JsonPath, String)>,
 }
 
 impl JsonPath {
@@ -25,7 +28,20 @@ impl JsonPath {
         } else {
             return Err(format!("`{text}` is neither a JSON path such as `$.name` nor a pointer such as `/name`"));
         };
-        Ok(JsonPath { text: text.to_owned(), path })
+        let items = path.as_ref().and_then(|_| {
+            let (items, key) = text.rsplit_once('.').filter(|(items, _)| items.ends_with("[*]") || items.ends_with(".*"))?;
+            let plain = key.chars().all(|c| c.is_alphanumeric() || c == '_');
+            Some((serde_json_path::JsonPath::parse(items).ok().filter(|_| plain && !key.is_empty())?, key.to_owned()))
+        });
+        Ok(JsonPath { text: text.to_owned(), path, items })
+    }
+
+    /// How many of the items that a `*` stands for lack the key behind it, and how many there are.
+    fn lacking(&self, value: &Value) -> Option<(usize, usize)> {
+        let (items, key) = self.items.as_ref()?;
+        let all = items.query(value).all();
+        let lacking = all.iter().filter(|item| item.get(key).is_none()).count();
+        (lacking > 0).then_some((lacking, all.len()))
     }
 
     fn find<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
@@ -81,9 +97,70 @@ pub(super) fn unfence(text: &str) -> (&str, bool) {
 fn parse(text: &str) -> Result<(Value, bool), Box<Said>> {
     let (body, fenced) = unfence(text);
     match serde_json::from_str(body) {
-        Ok(value) => Ok((value, fenced)),
+        Ok(value) => match twin(body) {
+            None => Ok((value, fenced)),
+            Some(key) => Err(Box::new(Said::when(false, Topic::Schema, two_of(&key)))),
+        },
         Err(e) => Err(Box::new(Said::when(false, Topic::Schema, format!("answer is not JSON: {e}")))),
     }
+}
+
+fn two_of(key: &str) -> String {
+    format!("the answer's JSON has the key `{}` twice, and readers disagree on which counts", crate::redact::excerpt(key, 60))
+}
+
+/// A key that stands twice in one object.
+fn twin(text: &str) -> Option<String> {
+    struct Look<'a>(&'a mut Option<String>);
+    impl<'de> DeserializeSeed<'de> for Look<'_> {
+        type Value = ();
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+    impl<'de> Visitor<'de> for Look<'_> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("JSON")
+        }
+        fn visit_unit<E>(self) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_str<E>(self, _: &str) -> Result<(), E> {
+            Ok(())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+            while list.next_element_seed(Look(self.0))?.is_some() {}
+            Ok(())
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            let mut seen = std::collections::HashSet::new();
+            while let Some(key) = map.next_key::<String>()? {
+                if self.0.is_none() && seen.contains(&key) {
+                    *self.0 = Some(key.clone());
+                }
+                seen.insert(key);
+                map.next_value_seed(Look(self.0))?;
+            }
+            Ok(())
+        }
+    }
+    let mut found = None;
+    // Text that is no JSON has been told already.
+    let _ = Look(&mut found).deserialize(&mut serde_json::Deserializer::from_str(text));
+    found
 }
 
 /// Whether the answer can be read as JSON at all.
@@ -112,6 +189,9 @@ pub(super) fn schema(text: &str, schema: &jsonschema::Validator) -> Said {
             return Said::when(false, Topic::Schema, format!("answer is not JSON: {e}{hint}"));
         }
     };
+    if let Some(key) = twin(text.trim()) {
+        return Said::when(false, Topic::Schema, two_of(&key));
+    }
     let errors: Vec<String> = schema
         .iter_errors(&value)
         .map(|e| {
@@ -147,6 +227,8 @@ pub(super) fn paths(text: &str, checks: &[(JsonPath, JsonCheck)]) -> Said {
         }
         if found.is_empty() {
             wrong.push(format!("{path} does not exist"));
+        } else if let Some((lacking, all)) = path.lacking(&value) {
+            wrong.push(format!("{path} does not exist in {lacking} of {all} items"));
         }
         for seen in found {
             if let Err(said) = value_check(seen, check) {

@@ -73,9 +73,9 @@ mod tests {
         let spread = |n: usize| -> Vec<f64> { (0..n).map(|i| 100.0 * (1.0 + 0.2 * ((i * 7 % 10) as f64 / 10.0 - 0.45))).collect() };
         assert_eq!(half_width(&spread(7)), None);
         let (few, many) = (half_width(&spread(10)).unwrap(), half_width(&spread(160)).unwrap());
-        assert!((few / many - 4.4).abs() < 0.5, "{few} {many}");
+        assert!((few / many - 4.9).abs() < 0.2, "{few} {many}");
         // scipy: t.ppf(0.975, 9) × sem(log) of these ten, exponentiated, less one.
         assert!((few - 0.044_372).abs() < 1e-6, "{few}");
-        assert_eq!(half_width(&[5.0; 9]), Some(0.0));
+        assert!(half_width(&[5.0; 9]).unwrap() < 1e-9);
     }
 }

@@ -7,7 +7,7 @@ use crate::expect::{Check, Expectation, LatencyMetric, Of, Search, mentions};
 use crate::mutate::Mutation;
 use crate::scenario::dataset::{Row, short_hash};
 use crate::scenario::grammar::Kind;
-use crate::scenario::template::{render, render_json};
+use crate::scenario::template::{render, render_json, render_params};
 use crate::scenario::tree::{Node, Typed, Value as Tree};
 use crate::scenario::{Case, Checker, Compiled, Expected, Files, Input, Scenario, expectations};
 use crate::verdict::rate::PassRate;
@@ -92,8 +92,7 @@ fn one(
         system = Some(system.map_or_else(|| context.clone(), |s| format!("{s}\n\n{context}")));
     }
     let opening: Vec<Value> = system.iter().map(|s| json!({"role": "system", "content": s})).collect();
-    let params = render_json(&Value::Object(case.params.clone()), &vars).map_err(wrong)?;
-    let params = params.as_object().cloned().unwrap_or_default();
+    let params = render_params(&case.params, &vars).map_err(wrong)?;
     let mut compiled = Compiled::default();
     let mut expect = |expected: &Expected| {
         let list = expected_for(scenario, expected, &vars, files, &mut compiled)?;
@@ -146,7 +145,7 @@ fn one(
                     list = Arc::new(list.iter().chain(last.iter()).cloned().collect());
                 }
                 let content = render_json(&turn.user, &vars).map_err(wrong)?;
-                turns.push((vec![user(content)], turn.params.clone(), list));
+                turns.push((vec![user(content)], render_params(&turn.params, &vars).map_err(wrong)?, list));
             }
             turns
         }
@@ -349,7 +348,7 @@ fn expected_for(
     let filled = fill(node, vars).map_err(|(place, why)| vec![Diagnostic::error("template", why).at(&scenario.source, place)])?;
     let mut checker = Checker::new(&scenario.source);
     checker.check(&filled, &Kind::Expectations);
-    let list = if checker.found.is_empty() { expectations(&filled, &mut checker, files, compiled) } else { Vec::new() };
+    let list = if checker.found.is_empty() { expectations(&filled, None, &mut checker, files, compiled) } else { Vec::new() };
     if checker.found.is_empty() { Ok(Arc::new(list)) } else { Err(checker.found) }
 }
 

@@ -3,7 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::load::judge::LoadExpectation;
 use crate::load::{Abort, Objective, Shape};
-use crate::scenario::template::{render, render_json};
+use crate::scenario::template::{render, render_json, render_params};
 use crate::scenario::{Layer, Load, LoadInput, LoadSource, Monitor, Scenario};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -155,8 +155,7 @@ fn input(input: &LoadInput, rng: &mut ChaCha8Rng) -> Result<PlannedInput, String
             all.push(json!({"role": "system", "content": render(system, vars)?}));
         }
         all.extend(messages);
-        let params = render_json(&Value::Object(input.params.clone()), vars)?;
-        Ok(Prompt { messages: all, params: params.as_object().cloned().unwrap_or_default() })
+        Ok(Prompt { messages: all, params: render_params(&input.params, vars)? })
     };
     let mut requests = Vec::new();
     match &input.source {

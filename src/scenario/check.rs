@@ -29,7 +29,7 @@ impl<'a> Checker<'a> {
         self.found.last_mut().expect("just pushed")
     }
 
-    fn error_with_hint(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+    pub fn error_with_hint(&mut self, place: Place, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
         let hint = hint.into();
         self.error(place, code, message).hint = Some(hint);
     }
@@ -119,6 +119,10 @@ impl<'a> Checker<'a> {
         let Value::Scalar { text, .. } = &node.value else { return None };
         if is_template(text) && !matches!(kind, Kind::Map(_) | Kind::List(_)) {
             return None;
+        }
+        let quoted = matches!(&node.value, Value::Scalar { plain: false, .. });
+        if quoted && matches!(kind, Kind::Count | Kind::Number) && units::number(text).is_ok() {
+            return Some((format!("\"{text}\" is text because of its quotes"), Some(format!("write {text} without them"))));
         }
         let plain = |r: Result<(), String>| r.err().map(|m| (traps::width_hint(text).map_or(m.clone(), |w| format!("{m}; {w}")), None));
         match kind {

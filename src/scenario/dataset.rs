@@ -57,6 +57,9 @@ fn rows_of(value: Value) -> Result<Vec<Value>, String> {
 fn csv_rows(text: &str) -> Result<Vec<Value>, String> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|e| e.to_string())?.clone();
+    if let Some(twin) = headers.iter().enumerate().find(|(i, h)| headers.iter().take(*i).any(|other| other == *h)).map(|(_, h)| h) {
+        return Err(format!("the column `{twin}` stands twice, and only one of them could be used"));
+    }
     reader
         .records()
         .map(|record| {
@@ -157,6 +160,7 @@ mod tests {
         let rows = parse("a.csv", "id,q\nx,1\ny,2\n", None).unwrap();
         assert_eq!((rows[0].id.as_str(), rows[1].id.as_str()), ("x", "y"));
         assert!(parse("a.csv", "id,q\nx,1\nx,2\n", None).unwrap_err().contains("twice"));
+        assert!(parse("a.csv", "id,q,q\nx,1,2\n", None).unwrap_err().contains("`q` stands twice"));
         let rows = parse("a.txt", "一\n一\n", None).unwrap();
         assert_ne!(rows[0].id, rows[1].id);
         assert_eq!(parse("a.txt", "零\n一\n", None).unwrap()[1].id, rows[0].id);

@@ -127,6 +127,9 @@ impl Reader<'_> {
             map
         };
         let mut params = merged("params");
+        if let Some(own) = get("params") {
+            self.ranges(own);
+        }
         flatten_extra(&mut params);
 
         let rows = node.get("dataset").and_then(|d| self.dataset(d));
@@ -182,7 +185,7 @@ impl Reader<'_> {
         let has_turn_expect =
             matches!(&input, Input::Turns(turns) if turns.iter().any(|t| !matches!(&t.expect, Expected::Ready(e) if e.is_empty())));
         let expect = match node.get("expect") {
-            Some(node) => self.expected(node),
+            Some(expect) => self.expected(expect, node.get("turns").and_then(Node::items).map_or(1, <[Node]>::len)),
             None => {
                 if !has_turn_expect && mutate.is_empty() {
                     self.checker.error(place, "no-expectation", "the case has no `expect`, so it would pass whatever the service says");
@@ -251,13 +254,16 @@ impl Reader<'_> {
             }
             Some(_) => {
                 let turns = node.get("turns").and_then(Node::items).unwrap_or_default();
-                let turns = turns.iter().map(|turn| {
+                let turns = turns.iter().enumerate().map(|(i, turn)| {
+                    if let Some(own) = turn.get("params") {
+                        self.ranges(own);
+                    }
                     let mut params = turn.get("params").and_then(|p| p.json().as_object().cloned()).unwrap_or_default();
                     flatten_extra(&mut params);
                     TurnInput {
                         user: turn.get("user").map_or(Value::Null, |u| self.content(u)),
                         params,
-                        expect: turn.get("expect").map_or_else(Expected::none, |e| self.expected(e)),
+                        expect: turn.get("expect").map_or_else(Expected::none, |e| self.expected(e, i + 1)),
                     }
                 });
                 Input::Turns(turns.collect())
@@ -363,6 +369,11 @@ impl Reader<'_> {
             }
         };
         match self.file(node, path) {
+            Some(bytes) if image_kind(&bytes) != Some(kind) => {
+                let is = image_kind(&bytes).map_or("no image of any kind this tool knows".to_owned(), |k| format!("a {k}"));
+                self.checker.error(node.place, "bad-image", format!("`{path}` is named like a {kind}, and is {is}"));
+                String::new()
+            }
             Some(bytes) => format!("data:image/{kind};base64,{}", base64::engine::general_purpose::STANDARD.encode(bytes)),
             None => String::new(),
         }
@@ -443,6 +454,27 @@ impl Reader<'_> {
         (max, Some(precision))
     }
 
+    /// Parameters that no service takes.
+    fn ranges(&mut self, params: &Node) {
+        const RANGES: [(&str, f64, f64); 7] = [
+            ("temperature", 0.0, f64::MAX),
+            ("top_p", 0.0, 1.0),
+            ("min_p", 0.0, 1.0),
+            ("max_tokens", 1.0, f64::MAX),
+            ("max_completion_tokens", 1.0, f64::MAX),
+            ("presence_penalty", -2.0, 2.0),
+            ("frequency_penalty", -2.0, 2.0),
+        ];
+        for (name, low, high) in RANGES {
+            let Some(node) = params.get(name) else { continue };
+            if let Some(value) = number_of(node).filter(|v| !(low..=high).contains(v)) {
+                let range = if high == f64::MAX { format!("at least {low}") } else { format!("{low} to {high}") };
+                let why = format!("`{name}` must be {range}, not {value}");
+                self.checker.error(node.place, "bad-value", why);
+            }
+        }
+    }
+
     fn pass_rate(&mut self, node: &Node, repeat_node: Option<&Node>, repeat: u64) -> Option<PassRate> {
         if let Some(text) = node.text() {
             if repeat_node.is_none() {
@@ -479,11 +511,23 @@ impl Reader<'_> {
         Some(rate)
     }
 
-    fn expected(&mut self, node: &Node) -> Expected {
+    fn expected(&mut self, node: &Node, turns: usize) -> Expected {
         if self.templates && has_template(node) {
             return Expected::Templated(Arc::new(node.clone()));
         }
-        Expected::Ready(Arc::new(expectations(node, &mut self.checker, self.files, &mut self.compiled)))
+        Expected::Ready(Arc::new(expectations(node, Some(turns), &mut self.checker, self.files, &mut self.compiled)))
+    }
+}
+
+/// What the first bytes of a file say it is.
+fn image_kind(bytes: &[u8]) -> Option<&'static str> {
+    let starts = |magic: &[u8]| bytes.starts_with(magic);
+    match () {
+        () if starts(b"\x89PNG\r\n\x1a\n") => Some("png"),
+        () if starts(b"\xff\xd8\xff") => Some("jpeg"),
+        () if starts(b"GIF87a") || starts(b"GIF89a") => Some("gif"),
+        () if starts(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") => Some("webp"),
+        () => None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::check::Checker;
 use super::tree::{Node, Value as Tree};
 use super::vocabulary::EXPECTATIONS;
 use super::{Files, count_of, duration_of, number_of};
+use crate::diagnostic::nearest;
 use crate::expect::past::Ceiling;
 use crate::expect::{
     Check, Consistency, Edits, ErrorShape, Expectation, Expr, Figure, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of,
@@ -22,12 +23,20 @@ pub struct Compiled {
 }
 
 /// Reads a list of expectations that passed the check. What cannot be compiled is told and left out.
-pub fn expectations(node: &Node, checker: &mut Checker, files: &dyn Files, compiled: &mut Compiled) -> Vec<Expectation> {
-    let mut reader = ExpectReader { checker, files, compiled };
+/// `turns` is how many answers there are by then, where that is known.
+pub fn expectations(
+    node: &Node,
+    turns: Option<usize>,
+    checker: &mut Checker,
+    files: &dyn Files,
+    compiled: &mut Compiled,
+) -> Vec<Expectation> {
+    let mut reader = ExpectReader { turns, checker, files, compiled };
     node.items().unwrap_or_default().iter().filter_map(|n| reader.expectation(n)).collect()
 }
 
 struct ExpectReader<'a, 'b> {
+    turns: Option<usize>,
     checker: &'a mut Checker<'b>,
     files: &'a dyn Files,
     compiled: &'a mut Compiled,
@@ -76,7 +85,13 @@ impl ExpectReader<'_, '_> {
 
     fn of(&mut self, node: &Node) -> Option<Of> {
         if let Some(turn) = node.get("turn") {
-            return Some(Of::Turn(count_of(turn)? as usize));
+            let n = count_of(turn)? as usize;
+            if let Some(turns) = self.turns.filter(|turns| n == 0 || n > *turns) {
+                let there = if turns == 1 { "there is one answer".to_owned() } else { format!("there are {turns} answers by then") };
+                self.checker.error(turn.place, "bad-value", format!("there is no turn {n}: {there}, counted from 1"));
+                return None;
+            }
+            return Some(Of::Turn(n));
         }
         if let Some(path) = node.get("json") {
             return self.path(path).map(Of::Json);
@@ -140,6 +155,11 @@ impl ExpectReader<'_, '_> {
         }
         if let Some(remote) = remote_ref(schema) {
             self.checker.error(node.place, "remote-ref", format!("the schema refers to `{remote}`, and remote schemas are never fetched"));
+            return None;
+        }
+        if let Some((keyword, meant)) = misspelt(schema) {
+            let why = format!("the schema has the keyword `{keyword}`, which means nothing, so it would check nothing");
+            self.checker.error_with_hint(node.place, "bad-schema", why, format!("did you mean `{meant}`?"));
             return None;
         }
         match jsonschema::options().should_validate_formats(true).with_pattern_options(jsonschema::PatternOptions::regex()).build(schema) {
@@ -609,6 +629,90 @@ impl ExpectReader<'_, '_> {
             language: text("language"),
         })
     }
+}
+
+/// Keywords of the drafts 4 to 2020-12, by what their values are.
+const SCHEMA_MAPS: &[&str] = &["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
+const SCHEMA_LISTS: &[&str] = &["allOf", "anyOf", "oneOf", "prefixItems"];
+const SCHEMAS: &[&str] = &[
+    "items",
+    "additionalItems",
+    "additionalProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "contentSchema",
+];
+const OTHERS: &[&str] = &[
+    "$schema",
+    "$id",
+    "id",
+    "$ref",
+    "$anchor",
+    "$dynamicRef",
+    "$dynamicAnchor",
+    "$recursiveRef",
+    "$recursiveAnchor",
+    "$comment",
+    "$vocabulary",
+    "type",
+    "enum",
+    "const",
+    "multipleOf",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "maxContains",
+    "minContains",
+    "maxProperties",
+    "minProperties",
+    "required",
+    "dependentRequired",
+    "dependencies",
+    "format",
+    "contentEncoding",
+    "contentMediaType",
+    "title",
+    "description",
+    "default",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "examples",
+    "example",
+    "nullable",
+    "discriminator",
+    "xml",
+    "externalDocs",
+];
+
+/// A keyword that is none, and the one that is probably meant. Words that resemble nothing are annotations, which drafts allow.
+fn misspelt(schema: &Value) -> Option<(&str, &'static str)> {
+    let Value::Object(map) = schema else { return None };
+    let known = || SCHEMA_MAPS.iter().chain(SCHEMA_LISTS).chain(SCHEMAS).chain(OTHERS).copied();
+    map.iter().find_map(|(key, value)| {
+        let inner: Vec<&Value> = match key.as_str() {
+            k if SCHEMA_MAPS.contains(&k) => value.as_object().into_iter().flat_map(|m| m.values()).collect(),
+            k if SCHEMA_LISTS.contains(&k) => value.as_array().into_iter().flatten().collect(),
+            "items" if value.is_array() => value.as_array().into_iter().flatten().collect(),
+            k if SCHEMAS.contains(&k) => vec![value],
+            k if OTHERS.contains(&k) || k.starts_with("x-") => Vec::new(),
+            k => return nearest(k, known()).map(|meant| (k, meant)),
+        };
+        inner.into_iter().find_map(misspelt)
+    })
 }
 
 /// The first `$ref` that leads out of the document.
