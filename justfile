@@ -21,6 +21,11 @@ lint:
 bench:
     cargo bench --bench overhead
 
+# Histories in a bucket, on a real server that speaks S3.
+s3:
+    tests/s3/install
+    ROADWORTHY_REQUIRE_REAL=1 cargo test --features s3 --test s3
+
 # Licences, bans and sources of dependencies. Installing cargo-deny takes ten minutes.
 deny:
     cargo deny check bans licenses sources

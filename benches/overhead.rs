@@ -329,7 +329,7 @@ fn history(dir: &Path) {
         let all: Vec<Entry> = entries.collect();
         store
             .change(&format!("scenario{scenario}"), |kept| {
-                kept.extend(all);
+                kept.extend(all.clone());
                 true
             })
             .unwrap();

@@ -260,3 +260,41 @@ fn answers_from_a_cache_are_marked_and_a_nonce_avoids_them() {
     let asked = record["cases"][1]["attempts"][0]["trials"][0]["turns"][0]["exchange"]["request"].to_string();
     assert!(asked.contains("] tell me cold"), "{asked}");
 }
+
+#[test]
+fn a_kill_at_any_moment_leaves_the_old_or_the_new() {
+    let project = Project::new();
+    project.write("scenarios/pace.yaml", "scenario: pace\ncases: [ { name: once, prompt: hi, expect: [ not_empty ] } ]\n");
+    project.pace("0ms");
+    let entries = || {
+        let verified = project.run(&["baseline", "verify"]);
+        assert_eq!(verified.status.code(), Some(0), "{}", said(&verified));
+        let shown = text(&verified.stdout);
+        shown.split(", ").nth(1).and_then(|part| part.split(' ').next()?.parse::<usize>().ok()).unwrap_or(0)
+    };
+    let mut before = 0;
+    let mut outcomes = [0, 0];
+    for i in 0..40u64 {
+        assert_eq!(project.run(&["run"]).status.code(), Some(0));
+        let mut update = Command::new(env!("CARGO_BIN_EXE_roadworthy"))
+            .current_dir(project.dir.path())
+            .args(["baseline", "update"])
+            .env_remove("GITHUB_EVENT_NAME")
+            .env_remove("CI_MERGE_REQUEST_IID")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(i * 4_000));
+        update.kill().unwrap();
+        update.wait().unwrap();
+        let after = entries();
+        assert!(after == before || after == before + 1, "{before} entries became {after}");
+        outcomes[after - before] += 1;
+        before = after;
+    }
+    println!("{} kills came before the write, {} after", outcomes[0], outcomes[1]);
+    // Nothing that a killed writer left behind stops the next one.
+    assert_eq!(project.run(&["run"]).status.code(), Some(0));
+    assert_eq!(project.run(&["baseline", "update"]).status.code(), Some(0));
+    assert_eq!(entries(), before + 1);
+}

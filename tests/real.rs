@@ -34,8 +34,12 @@ static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// Starts the model server and tells its address.
 fn serve(python: PathBuf) -> (Server, String) {
+    serve_with(&python, &[])
+}
+
+fn serve_with(python: &Path, args: &[&str]) -> (Server, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/serve.py");
-    let mut server = Server(Command::new(python).arg(script).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut server = Server(Command::new(python).arg(script).args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let lines = std::io::BufReader::new(server.0.stdout.take().unwrap()).lines();
     let url =
         lines.map_while(Result::ok).find_map(|l| l.strip_prefix("listening on ").map(str::to_owned)).expect("the server tells its address");
@@ -124,4 +128,144 @@ fn a_real_model_gets_the_documented_verdicts() {
     expected.sort();
     seen.sort();
     assert_eq!(expected, seen, "{shown}");
+}
+
+/// Takes the server's CPU away for most of the time, as a crowded machine would, until it is dropped.
+struct Throttle {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Throttle {
+    fn on(server: &Server) -> Throttle {
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (pid, over) = (server.0.id(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            let signal = |number| unsafe { libc::kill(pid as libc::pid_t, number) };
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                signal(libc::SIGSTOP);
+                std::thread::sleep(std::time::Duration::from_millis(30));
+                signal(libc::SIGCONT);
+                std::thread::sleep(std::time::Duration::from_millis(15));
+            }
+        });
+        Throttle { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Throttle {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+const CYCLE: &str = "scenario: cycle
+defaults: { params: { temperature: 0, max_tokens: 8 }, repeat: 8 }
+cases:
+  - name: sea
+    prompt: Write one sentence about the sea.
+    expect:
+      - latency: { e2e: { max: 20s, rolling: { window: 7d, factor: 1.5 }, predicted: true } }
+      - consistency: { over: history, same_facts: 80%, exact: 80% }
+  - name: spider
+    prompt: How many legs does a spider have?
+    expect:
+      - latency: { e2e: { max: 20s, release: 1.3 } }
+      - consistency: { over: history, exact: 80% }
+";
+
+/// History from several runs, a pass, a service that became slower, one that behaves otherwise, and an approved release.
+#[test]
+fn the_cycle_of_history() {
+    let Some(python) = python() else { return };
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let temp = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = temp.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("scenarios/cycle.yaml", CYCLE);
+    write("roadworthy.yaml", "targets: { default: { base_url: \"${MODEL_URL}\", model: smollm2, limits: { concurrency: 1 } } }\n");
+    let roadworthy = |url: &str, args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
+        let foreign = |n: &String| ["ROADWORTHY_", "NEXTEST", "GITHUB_", "CI_"].iter().any(|p| n.starts_with(p));
+        for name in std::env::vars().map(|v| v.0).filter(foreign) {
+            command.env_remove(name);
+        }
+        let out = command.current_dir(temp.path()).env("MODEL_URL", url).args(args).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        println!("roadworthy {}: {:?}", args.join(" "), out.status.code());
+        (out.status.code(), said)
+    };
+    let newest = || std::fs::read_dir(temp.path().join("runs")).unwrap().map(|e| e.unwrap().path()).max().unwrap();
+
+    let (server, url) = serve_with(&python, &[]);
+    // The first answers of a server come from cold caches and are not its pace.
+    assert_eq!(roadworthy(&url, &["run"]).0, Some(0));
+    for _ in 0..9 {
+        let (code, said) = roadworthy(&url, &["run"]);
+        // Noise of a shared machine may fail a run on the way, and what failed is no history.
+        if code == Some(0) {
+            let (code, said) = roadworthy(&url, &["baseline", "update"]);
+            assert_eq!(code, Some(0), "{said}");
+        } else {
+            println!("{said}");
+        }
+    }
+    let (code, said) = roadworthy(&url, &["baseline", "approve", "--release", "v1"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("warning"), "{said}");
+
+    let (code, said) = roadworthy(&url, &["run"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2 pass") && !said.contains("inconclusive"), "{said}");
+    let good = newest();
+
+    // A third of the CPU: found by every rule, and refused as history.
+    let throttle = Throttle::on(&server);
+    let (code, said) = roadworthy(&url, &["run"]);
+    assert_eq!(code, Some(1), "{said}");
+    for piece in ["e2e rolling:", "e2e predicted:", "e2e release:", "measured 3 times, afresh after each miss"] {
+        assert!(said.contains(piece), "no `{piece}` in {said}");
+    }
+    let (code, said) = roadworthy(&url, &["baseline", "update"]);
+    assert!(code == Some(1) && said.contains("history is what passed"), "{said}");
+    let (code, said) = roadworthy(&url, &["baseline", "diff"]);
+    assert!(code == Some(1) && said.contains("slower  cycle::sea e2e"), "{said}");
+
+    // The slower machine is what there will be from now on: its runs become history, and a reviewed release moves the anchor.
+    let mut forced = 0;
+    for _ in 0..7 {
+        roadworthy(&url, &["run", "-k", "spider"]);
+        let (code, said) = roadworthy(&url, &["baseline", "update", "--force"]);
+        assert_eq!(code, Some(0), "{said}");
+        forced += usize::from(said.contains("warning: appended although"));
+    }
+    assert!(forced > 0, "no run missed the old anchor");
+    let (code, said) = roadworthy(&url, &["baseline", "approve", "--release", "v2"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = roadworthy(&url, &["run", "-k", "spider"]);
+    assert_eq!(code, Some(0), "{said}");
+    drop(throttle);
+    drop(server);
+
+    // The same weights behind another chat template: as quick, and another service.
+    let (server, url) = serve_with(&python, &["{% for m in messages %}{{ m.content }}\n{% endfor %}"]);
+    let (code, said) = roadworthy(&url, &["run", "-k", "sea"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("earlier runs gave the same answer (0.0 %, expected 80.0 %)"), "{said}");
+    let (code, said) = roadworthy(&url, &["compare", good.to_str().unwrap(), newest().to_str().unwrap()]);
+    assert!(code.is_some() && said.contains("only in A: cycle::spider") && said.contains("1 cases in both"), "{said}");
+    drop(server);
+
+    for (args, piece) in [
+        (["baseline", "show"], "release v2 approved"),
+        (["baseline", "verify"], "all readable"),
+        (["baseline", "history"], "cycle::spider e2e: moved at run"),
+    ] {
+        let (code, said) = roadworthy(&url, &args);
+        assert!(code == Some(0) && said.contains(piece), "{said}");
+    }
 }

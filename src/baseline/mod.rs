@@ -4,7 +4,7 @@ mod entry;
 mod store;
 
 pub use entry::{CaseEntry, Entry, Release, VERSION, entries_of, segment};
-pub use store::{Fault, Store};
+pub use store::{Fault, Store, Unwritten};
 
 use crate::expect::key_facts::Spoken;
 use crate::expect::past::{History, Known};

@@ -3,7 +3,7 @@
 use super::args::{BaselineArgs, BaselineCommand};
 use super::output::{self, data, talk};
 use super::project::{self, Project};
-use crate::baseline::{self, Aged, CaseEntry, Entry, Fault, Release, Store, VERSION, entries_of};
+use crate::baseline::{self, Aged, CaseEntry, Entry, Fault, Release, Store, Unwritten, VERSION, entries_of};
 use crate::expect::past::Known;
 use crate::record::samples::Samples;
 use crate::record::{RunRecord, Verdict};
@@ -26,8 +26,7 @@ pub fn main(args: &BaselineArgs) -> Exit {
             return Exit::BadInput;
         }
     };
-    let store = store(&project);
-    let ended = match &args.command {
+    let ended = store(&project).and_then(|store| match &args.command {
         BaselineCommand::Update { from, force } => update(&project, &store, from.as_deref(), *force),
         BaselineCommand::Approve { release } => approve(&store, release),
         BaselineCommand::Show { filter } => show(&store, filter.as_deref().unwrap_or_default()),
@@ -35,7 +34,7 @@ pub fn main(args: &BaselineArgs) -> Exit {
         BaselineCommand::History { filter } => history(&store, filter.as_deref().unwrap_or_default()),
         BaselineCommand::Prune { keep } => prune(&store, keep),
         BaselineCommand::Verify => verify(&store),
-    };
+    });
     ended.unwrap_or_else(|(exit, why)| {
         talk(&format!("error: {why}"));
         exit
@@ -43,13 +42,20 @@ pub fn main(args: &BaselineArgs) -> Exit {
 }
 
 /// The store of a project.
-pub fn store(project: &Project) -> Store {
-    Store::at(project.root.join(&project.options.baselines))
+pub fn store(project: &Project) -> Result<Store, (Exit, String)> {
+    Store::open(&project.root, &project.options.baselines).map_err(|why| (Exit::BadInput, why))
+}
+
+/// What it means that nothing was written.
+fn unwritten(why: Unwritten) -> (Exit, String) {
+    let exit = if matches!(why, Unwritten::Overtaken(_)) { Exit::Conflict } else { Exit::NotWritten };
+    (exit, why.to_string())
 }
 
 pub fn faults(faults: Vec<Fault>) -> (Exit, String) {
     let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
-    (Exit::CouldNotJudge, format!("the baselines are damaged:\n  {}", lines.join("\n  ")))
+    let what = if faults.iter().all(|f| f.line == 0) { "cannot be read" } else { "are damaged" };
+    (Exit::CouldNotJudge, format!("the baselines {what}:\n  {}", lines.join("\n  ")))
 }
 
 pub fn now() -> f64 {
@@ -99,12 +105,12 @@ fn update(project: &Project, store: &Store, from: Option<&Path>, force: bool) ->
     let mut added = 0;
     for (scenario, entry) in entries_of(&record) {
         let cases = entry.cases.len();
-        match store.append(&scenario, entry).map_err(|why| (Exit::NotWritten, why))? {
+        match store.append(&scenario, &entry).map_err(unwritten)? {
             true => added += cases,
             false => talk(&format!("{scenario}: run {} is there already", record.header.run_id)),
         }
     }
-    data(&format!("appended run {}: {added} cases, in {}\n", record.header.run_id, store.dir().display()));
+    data(&format!("appended run {}: {added} cases, in {store}\n", record.header.run_id));
     Ok(Exit::Pass)
 }
 
@@ -113,7 +119,7 @@ const ANCHOR_RUNS: usize = 7;
 
 fn approve(store: &Store, name: &str) -> Ended {
     let mut runs: BTreeMap<String, String> = BTreeMap::new();
-    for scenario in store.scenarios() {
+    for scenario in store.scenarios().map_err(faults)? {
         for entry in store.entries(&scenario).map_err(faults)? {
             runs.insert(entry.at.clone() + &entry.run, entry.run);
         }
@@ -127,12 +133,13 @@ fn approve(store: &Store, name: &str) -> Ended {
     }
     let at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let n = newest.len();
-    let approved =
-        store.approve(Release { v: VERSION, release: name.to_owned(), at, runs: newest }).map_err(|why| (Exit::NotWritten, why))?;
+    let release = Release { v: VERSION, release: name.to_owned(), at, runs: newest };
+    let approved = store.approve(&release).map_err(unwritten)?;
     if !approved {
         return Err((Exit::Conflict, format!("release `{name}` is approved already; a release's anchor never moves")));
     }
-    data(&format!("approved {name}: its newest {n} runs are the anchor; commit {} for review\n", store.dir().display()));
+    let review = if store.is_folder() { format!("; commit {store} for review") } else { format!(", in {store}") };
+    data(&format!("approved {name}: its newest {n} runs are the anchor{review}\n"));
     Ok(Exit::Pass)
 }
 
@@ -144,7 +151,7 @@ type Series = (String, String, Runs);
 /// Every case and metric with its runs, oldest first: scenario::case, metric, samples by run.
 fn series(store: &Store, filter: &str) -> Result<Vec<Series>, (Exit, String)> {
     let mut out: BTreeMap<(String, String), Runs> = BTreeMap::new();
-    for scenario in store.scenarios() {
+    for scenario in store.scenarios().map_err(faults)? {
         let entries = store.entries(&scenario).map_err(faults)?;
         let newest: BTreeMap<String, String> =
             entries.iter().flat_map(|e| e.cases.iter().map(|(n, c)| (n.clone(), c.segment.clone()))).collect();
@@ -177,7 +184,7 @@ fn sparkline(values: &[f64]) -> String {
 fn show(store: &Store, filter: &str) -> Ended {
     let series = series(store, filter)?;
     if series.is_empty() {
-        return Err((Exit::NothingRan, format!("no history in {} fits", store.dir().display())));
+        return Err((Exit::NothingRan, format!("no history in {store} fits")));
     }
     let mut text = format!("{:<48} {:<8} {:>5} {:>7} {:>10} {:>10}  newest right\n", "case", "metric", "runs", "samples", "mean", "last");
     for (id, metric, runs) in series {
@@ -284,14 +291,16 @@ fn prune(store: &Store, keep: &str) -> Ended {
     let oldest = now() - keep.as_secs_f64();
     let anchored: Vec<String> = store.releases().map_err(faults)?.pop().map(|r| r.runs).unwrap_or_default();
     let mut gone = 0;
-    for scenario in store.scenarios() {
+    for scenario in store.scenarios().map_err(faults)? {
+        let mut here = 0;
         let change = |entries: &mut Vec<Entry>| {
             let before = entries.len();
             entries.retain(|e| e.seconds() >= oldest || anchored.contains(&e.run));
-            gone += before - entries.len();
-            entries.len() < before
+            here = before - entries.len();
+            here > 0
         };
-        store.change(&scenario, change).map_err(|why| (Exit::NotWritten, why))?;
+        store.change(&scenario, change).map_err(unwritten)?;
+        gone += here;
     }
     data(&format!("{gone} entries removed; the runs of the newest release stay\n"));
     Ok(Exit::Pass)
@@ -300,7 +309,7 @@ fn prune(store: &Store, keep: &str) -> Ended {
 fn verify(store: &Store) -> Ended {
     let mut all = Vec::new();
     let (mut files, mut entries) = (0, 0);
-    for scenario in store.scenarios() {
+    for scenario in store.scenarios().map_err(faults)? {
         files += 1;
         match store.entries(&scenario) {
             Ok(list) => entries += list.len(),

@@ -36,7 +36,8 @@ pub fn main(args: &HistoryArgs) -> Exit {
     }
     let mut releases = BTreeMap::new();
     if let Some(project) = &project
-        && let Ok(known) = baseline::store(project).releases()
+        && let Ok(store) = baseline::store(project)
+        && let Ok(known) = store.releases()
     {
         for release in known {
             if let Some(last) = release.runs.last() {

@@ -657,7 +657,11 @@ const CONFIG_COMMON: [Key; 9] = [
     key("budget", BUDGET, "a run stops before it goes over"),
     key("environment", Dict(&Word), "what the service runs on, such as `gpu: A10`; recorded"),
     key("production", Dict(&Word), "the same for production; `check` warns where they differ"),
-    key("baselines", Map(&[key("dir", Word, "where they lie; default `baselines`")]), "what earlier runs measured"),
+    key(
+        "baselines",
+        Map(&[key("dir", Word, "a folder (default `baselines`), or `s3://bucket/prefix` where the tool is built with S3")]),
+        "what earlier runs measured",
+    ),
     key("judge", Map(&[must("target", Word, "the target that judges; its model should be stronger than the judged one")]), "for `judge`"),
     key(
         "embeddings",

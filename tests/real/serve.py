@@ -1,5 +1,6 @@
-"""Serves SmolLM2 with llama.cpp's HTTP server; prints the base URL and runs until SIGTERM."""
+"""Serves SmolLM2 with llama.cpp's HTTP server; prints the base URL and runs until SIGTERM. An argument is another chat template."""
 import signal
+import sys
 import sysconfig
 import threading
 
@@ -15,6 +16,8 @@ params.n_parallel = 4
 params.cpuparams.n_threads = 1
 params.cpuparams_batch.n_threads = 1
 params.endpoint_metrics = True
+if len(sys.argv) > 1:
+    params.chat_template = sys.argv[1]
 server = xllamacpp.Server(params)
 print(f"listening on {server.listening_address}/v1", flush=True)
 stop = threading.Event()

@@ -210,7 +210,10 @@ fn history(project: &Project, planned: &[PlannedLoad]) -> Result<History, (Exit,
             ));
         }
     }
-    baseline::history(&crate::cli::baseline::store(project), &asked, comparisons, None, crate::cli::baseline::now())
+    if asked.is_empty() {
+        return Ok(History::default());
+    }
+    baseline::history(&crate::cli::baseline::store(project)?, &asked, comparisons, None, crate::cli::baseline::now())
         .map_err(crate::cli::baseline::faults)
 }
 

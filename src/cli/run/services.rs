@@ -90,7 +90,10 @@ pub(in crate::cli) fn history(project: &Project, cases: &[Planned], but: Option<
             asked.push((case.id.clone(), segment));
         }
     }
-    baseline::history(&crate::cli::baseline::store(project), &asked, comparisons, but, crate::cli::baseline::now())
+    if asked.is_empty() {
+        return Ok(History::default());
+    }
+    baseline::history(&crate::cli::baseline::store(project)?, &asked, comparisons, but, crate::cli::baseline::now())
         .map_err(crate::cli::baseline::faults)
 }
 
