@@ -188,6 +188,22 @@ impl FailureKind {
 }
 
 impl Exchange {
+    /// Takes personal data out of the prompt and the answer; tokens of an answer that held some are taken out, too.
+    pub fn mask_personal(&mut self) {
+        let mask = crate::redact::personal::mask;
+        let answered = mask(&mut self.answer) | mask(&mut self.reasoning);
+        if answered {
+            self.logprobs.iter_mut().for_each(|t| t.token.clear());
+        }
+        mask(&mut self.request.0);
+        let arguments = self.tool_calls.iter_mut().map(|c| &mut c.arguments);
+        let headers = self.headers.iter_mut().map(|(_, v)| v);
+        let message = self.failure.iter_mut().map(|f| &mut f.message);
+        arguments.chain(headers).chain(message).for_each(|text| {
+            mask(text);
+        });
+    }
+
     /// The first header of that (lower-case) name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())

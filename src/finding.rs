@@ -57,6 +57,12 @@ pub struct Finding {
 }
 
 impl Finding {
+    pub fn mask_personal(&mut self) {
+        std::iter::once(&mut self.why).chain(&mut self.evidence).for_each(|text| {
+            crate::redact::personal::mask(text);
+        });
+    }
+
     pub fn is_met(&self) -> bool {
         self.outcome == Outcome::Met
     }

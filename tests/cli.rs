@@ -265,7 +265,12 @@ fn keys_show_nowhere() {
         "targets: { default: { simulate: x.sim.yaml, api_key: \"${MY_SECRET_KEY}\", headers: { X-Auth-Token: \"${MY_SECRET_KEY}\" } } }\n",
     );
     // The service gives the key back in its answer.
-    project.write("x.sim.yaml", &format!("simulated: leaks\napi_key: {KEY}\nrules: [ {{ answer: your key is {KEY} }} ]\n"));
+    let in_base64 = {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD.encode(format!("user:{KEY}:x"))
+    };
+    let rules = format!("rules: [ {{ answer: \"your key is {KEY}, or {in_base64}\", headers: {{ x-said: \"{in_base64}\" }} }} ]");
+    project.write("x.sim.yaml", &format!("simulated: leaks\napi_key: {KEY}\n{rules}\n"));
     let mut all = String::new();
     for args in [&["run", "--junit", "o.xml", "--json", "o.json"][..], &["config"], &["report"], &["run", "--dry-run"], &["check"]] {
         let output = project.command(args).env("MY_SECRET_KEY", KEY).output().unwrap();
@@ -277,7 +282,36 @@ fn keys_show_nowhere() {
     }
     all += &std::fs::read_to_string(project.journal()).unwrap();
     assert!(all.contains("[secret]") && all.contains("answer is not `good`"), "{all}");
-    assert!(!all.contains(KEY), "{all}");
+    assert!(!all.contains(KEY) && !all.contains(&in_base64), "{all}");
+}
+
+#[test]
+fn personal_data_is_kept_out_of_records_unless_asked_for() {
+    const SAID: &str = "请拨打 13812345678 或写信给 li@example.com";
+    let project = Project::new(&cases(&[("one", "我的电话是 13987654321", "no_secrets"), ("two", "hi", "contains: 13812345678")]));
+    let service = format!("simulated: x\nrules: [ {{ answer: {SAID} }} ]\n");
+    project.write("x.sim.yaml", &service);
+    let everything = |args: &[&str]| {
+        let output = project.run(args);
+        let journal = std::fs::read_dir(project.dir.path().join("runs")).unwrap().map(|e| e.unwrap().path()).max().unwrap();
+        let files = ["o.xml", "o.json", "o.html"].map(|f| std::fs::read_to_string(project.dir.path().join(f)).unwrap());
+        (output.status.code(), text(&output.stdout) + &files.concat() + &std::fs::read_to_string(&journal).unwrap(), journal)
+    };
+    let args = ["run", "--junit", "o.xml", "--json", "o.json", "--html", "o.html"];
+    let (code, all, journal) = everything(&args);
+    assert_eq!(code, Some(1));
+    for kept in ["13812345678 或", "13987654321", "li@example.com"] {
+        assert!(!all.contains(kept), "{kept}");
+    }
+    assert!(all.contains("请拨打 [masked: a mobile phone number] 或写信给 [masked: an e-mail address]"), "{all}");
+    // The verdicts are those of what was said, and a record says so again.
+    assert!(all.contains("1 pass, 1 fail"), "{all}");
+    let replayed = text(&project.run(&["replay", journal.to_str().unwrap()]).stdout);
+    assert!(replayed.contains("so its answer cannot be judged again"), "{replayed}");
+    assert!(replayed.contains("answer holds a mobile phone number") && replayed.contains("masked in the record"), "{replayed}");
+    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\nrecord: { personal_data: keep }\n");
+    let (_, all, _) = everything(&args);
+    assert!(all.contains(SAID) && all.contains("13987654321"));
 }
 
 #[test]

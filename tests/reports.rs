@@ -1,7 +1,7 @@
 //! Every report writer takes what a hostile model says, and each output is read back by a strict reader of its format.
 
 use roadworthy::record::{CaseRecord, RunRecord};
-use roadworthy::report::{Format, ci, terminal};
+use roadworthy::report::{Format, Publish, ci, terminal};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -41,6 +41,10 @@ fn record(cases: Vec<CaseRecord>) -> RunRecord {
     record
 }
 
+fn linked() -> Publish {
+    Publish { link: Some("https://ci.example/run".into()), attachment: Some("reports/page.html".into()) }
+}
+
 /// Characters that act on a terminal, a CI log or a reader's eyes.
 fn acts(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t')
@@ -53,10 +57,10 @@ fn nothing_hostile_acts_in_text_outputs() {
         let record = record(vec![case(&id, &text)]);
         let outputs = [
             terminal::summary(&record, terminal::Style { color: false, evidence: true }),
-            Format::Markdown.render(&record, Some("https://ci.example/run")).unwrap(),
+            Format::Markdown.render(&record, &linked()).unwrap(),
             ci::annotations(&record),
-            Format::Metrics.render(&record, None).unwrap(),
-            Format::Dotenv.render(&record, None).unwrap(),
+            Format::Metrics.render(&record, &Publish::default()).unwrap(),
+            Format::Dotenv.render(&record, &Publish::default()).unwrap(),
         ];
         for (n, out) in outputs.iter().enumerate() {
             assert!(!out.contains(acts), "{id}: output {n} holds {:?}", out.chars().find(|c| acts(*c)));
@@ -75,7 +79,9 @@ fn nothing_hostile_acts_in_text_outputs() {
 fn structured_outputs_are_read_back_by_strict_readers() {
     for (id, text) in hostile() {
         let record = record(vec![case(&id, &text)]);
-        let xml = Format::Junit.render(&record, None).unwrap();
+        let xml = Format::Junit.render(&record, &linked()).unwrap();
+        assert_eq!(xml.matches("[[ATTACHMENT|").count(), 1, "{id}");
+        assert!(xml.contains("[[ATTACHMENT|reports/page.html]]"), "{id}");
         let mut reader = quick_xml::Reader::from_str(&xml);
         reader.config_mut().check_end_names = true;
         let mut cases = 0;
@@ -89,12 +95,12 @@ fn structured_outputs_are_read_back_by_strict_readers() {
         assert_eq!(cases, 1, "{id}");
         let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
         assert!(xml.chars().all(allowed), "{id}: a character XML forbids");
-        let back: RunRecord = serde_json::from_str(&Format::Json.render(&record, None).unwrap()).unwrap();
+        let back: RunRecord = serde_json::from_str(&Format::Json.render(&record, &Publish::default()).unwrap()).unwrap();
         assert_eq!(back.cases[0].exchanges().next().unwrap().answer, text, "{id}: the record keeps what was said");
         for format in [Format::Ctrf, Format::CodeQuality] {
-            let _: Value = serde_json::from_str(&format.render(&record, None).unwrap()).unwrap();
+            let _: Value = serde_json::from_str(&format.render(&record, &Publish::default()).unwrap()).unwrap();
         }
-        let page = Format::Html.render(&record, None).unwrap();
+        let page = Format::Html.render(&record, &Publish::default()).unwrap();
         let data = page.split("id=\"record\">").nth(1).unwrap().split("</script>").next().unwrap();
         let back: RunRecord = serde_json::from_str(data).unwrap();
         assert_eq!(back.cases[0].exchanges().next().unwrap().answer, text, "{id}");
@@ -112,7 +118,7 @@ fn annotations_stop_at_ten_and_say_so() {
 
 #[test]
 fn the_summary_alone_tells_each_failure() {
-    let summary = Format::Markdown.render(&record(vec![case("a b", "您好")]), Some("https://ci.example/run")).unwrap();
+    let summary = Format::Markdown.render(&record(vec![case("a b", "您好")]), &linked()).unwrap();
     for piece in [
         "❌ fail",
         "hostile::a b",

@@ -131,6 +131,9 @@ pub struct RunArgs {
     /// Only one part of the cases, such as 2/5; `auto` reads GitLab, Kubernetes or Slurm. The same case is always in the same part
     #[arg(long, value_name = "I/N", help_heading = "Selection")]
     pub shard: Option<String>,
+    /// With --shard: parts that take about as long as each other, by the durations of this record
+    #[arg(long, value_name = "RUN", requires = "shard", help_heading = "Selection")]
+    pub balance: Option<PathBuf>,
     /// List the cases and stop
     #[arg(long, help_heading = "Selection")]
     pub list: bool,

@@ -2,7 +2,7 @@
 
 use super::args::MergeArgs;
 use super::output::{self, data, talk};
-use super::run::Reports;
+use super::run::{Reports, tell_github};
 use crate::event::Event;
 use crate::journal::Journal;
 use crate::record::{RunEnd, RunRecord};
@@ -31,7 +31,7 @@ pub fn main(args: &MergeArgs) -> Exit {
     let style = terminal::Style { color: output::color(args.color), evidence: true };
     data(&terminal::summary(&merged, style));
     let reports = Reports::of(None, Path::new("."), &args.files);
-    let exit = verdict::exit(&merged, Policy::default()).worse(reports.write(&merged, &redactor));
+    let exit = verdict::exit(&merged, Policy::default()).worse(reports.write(&merged, &redactor)).worse(tell_github(&merged, &redactor));
     if complete.is_err() { exit.worse(Exit::CouldNotJudge) } else { exit }
 }
 

@@ -1,6 +1,7 @@
 //! What must not be in an answer: garbage, loops, secrets.
 
 use super::Said;
+use crate::redact::personal;
 use unicode_segmentation::UnicodeSegmentation;
 
 pub(super) fn readable(text: &str) -> Said {
@@ -58,10 +59,12 @@ fn text_of(units: &[&str]) -> String {
 
 pub(super) fn no_secrets(text: &str, system: Option<&str>, allow: &[regex::Regex]) -> Said {
     let allowed = |found: &str| allow.iter().any(|a| a.is_match(found));
-    for (what, pattern) in patterns() {
-        if let Some(found) = pattern.find_iter(text).find(|m| !allowed(m.as_str()) && plausible(what, m.as_str())) {
-            return Said::content(false, format!("answer holds {what}")).evidence(format!("at: \"{}\"", mask(found.as_str())));
-        }
+    if let Some((what, found)) = personal::find(text, &allowed) {
+        return Said::content(false, format!("answer holds {what}")).evidence(format!("at: \"{}\"", mask(found)));
+    }
+    // A record holds what was found in it only by its kind.
+    if let Some(what) = personal::masked(text) {
+        return Said::content(false, format!("answer holds {what}")).evidence("masked in the record");
     }
     // Keys of the configuration are taken out of every answer before it is judged or kept.
     if text.contains(crate::redact::MASK) {
@@ -72,53 +75,6 @@ pub(super) fn no_secrets(text: &str, system: Option<&str>, allow: &[regex::Regex
             .evidence(format!("quoted: \"{}\"", crate::redact::excerpt(&piece, 80)));
     }
     Said::content(true, "no secret found")
-}
-
-fn patterns() -> &'static [(&'static str, regex::Regex)] {
-    static PATTERNS: std::sync::OnceLock<Vec<(&'static str, regex::Regex)>> = std::sync::OnceLock::new();
-    PATTERNS.get_or_init(|| {
-        [
-            ("an API key", r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}\b|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bglpat-[A-Za-z0-9_-]{16,}|\bAIza[0-9A-Za-z_-]{30,}|\bLTAI[0-9A-Za-z]{12,}"),
-            ("a private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-            ("a token", r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"),
-            ("a Chinese identity number", r"\b[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]\b"),
-            ("a mobile phone number", r"(?:\+?86[- ]?)?\b1[3-9]\d[- ]?\d{4}[- ]?\d{4}\b"),
-            ("an e-mail address", r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}\b"),
-            ("a bank card number", r"\b\d{4}[- ]?\d{4}[- ]?\d{4}[- ]?\d{4}(?:[- ]?\d{1,3})?\b"),
-        ]
-        .into_iter()
-        .map(|(what, pattern)| (what, regex::Regex::new(pattern).expect("a constant pattern")))
-        .collect()
-    })
-}
-
-/// Check digits tell a card or identity number from any other long number.
-fn plausible(what: &str, found: &str) -> bool {
-    let digits: Vec<u32> = found.chars().filter_map(|c| c.to_digit(10)).collect();
-    match what {
-        "a bank card number" => {
-            let sum: u32 = digits
-                .iter()
-                .rev()
-                .enumerate()
-                .map(|(i, d)| {
-                    if i % 2 == 1 {
-                        let x = d * 2;
-                        if x > 9 { x - 9 } else { x }
-                    } else {
-                        *d
-                    }
-                })
-                .sum();
-            sum.is_multiple_of(10)
-        }
-        "a Chinese identity number" => {
-            const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
-            let sum: u32 = digits.iter().zip(WEIGHTS).map(|(d, w)| d * w).sum();
-            found.chars().last().map(|c| c.to_ascii_uppercase()) == "10X98765432".chars().nth((sum % 11) as usize)
-        }
-        _ => true,
-    }
 }
 
 fn mask(found: &str) -> String {

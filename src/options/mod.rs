@@ -70,6 +70,8 @@ pub struct Options {
     pub reports: BTreeMap<String, String>,
     pub runs: String,
     pub secrets: Vec<String>,
+    /// Personal data is kept in records as it came.
+    pub keep_personal: bool,
     /// The target that judges.
     pub judge: Option<String>,
     pub embeddings: Option<Embeddings>,
@@ -325,6 +327,7 @@ impl Settings {
             reports: self.below("reports"),
             runs: self.text("runs").unwrap_or_else(|| "runs".into()),
             secrets: self.secrets.clone(),
+            keep_personal: self.text("record.personal_data").as_deref() == Some("keep"),
             judge: self.text("judge.target"),
             embeddings: self.embeddings()?,
             baselines: self.text("baselines.dir").unwrap_or_else(|| "baselines".into()),

@@ -2,6 +2,8 @@
 
 use super::Planned;
 use crate::scenario::Layer;
+use std::collections::HashMap;
+use std::time::Duration;
 
 /// Filters as given on the command line; empty ones let everything through.
 #[derive(Debug, Clone, Default)]
@@ -18,13 +20,20 @@ pub struct Selection {
     pub ids: Option<Vec<String>>,
     /// One part of so many, from 1, by the hash of the id.
     pub shard: Option<(u64, u64)>,
+    /// How long cases took in an earlier run, by id: shards then take about as long as each other. A case that is new takes as long
+    /// as most do.
+    pub took: Option<HashMap<String, Duration>>,
 }
 
 impl Selection {
     /// Splits a plan into what is asked for and the number of what is not.
     pub fn apply(&self, planned: Vec<Planned>) -> (Vec<Planned>, usize) {
         let all = planned.len();
-        let kept: Vec<Planned> = planned.into_iter().filter(|case| self.wants(case)).collect();
+        let mut kept: Vec<Planned> = planned.into_iter().filter(|case| self.wants(case)).collect();
+        if let (Some((index, of)), Some(took)) = (self.shard, &self.took) {
+            let parts = balanced(kept.iter().map(|c| c.id.as_str()), of, took);
+            kept.retain(|case| parts[case.id.as_str()] == index - 1);
+        }
         let out = all - kept.len();
         (kept, out)
     }
@@ -36,6 +45,43 @@ impl Selection {
             && (self.tags.is_empty() || self.tags.iter().any(|t| case.tags.contains(t)))
             && (self.layers.is_empty() || self.layers.contains(&case.layer))
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&case.id))
-            && self.shard.is_none_or(|(index, of)| crate::units::fnv(case.id.bytes()) % of == index - 1)
+            && self.shard.filter(|_| self.took.is_none()).is_none_or(|(index, of)| crate::units::fnv(case.id.bytes()) % of == index - 1)
+    }
+}
+
+/// Gives each case its part, from 0: the longest first, each to the part that has least to do. Every shard comes to the same answer.
+fn balanced<'a>(ids: impl Iterator<Item = &'a str>, of: u64, took: &HashMap<String, Duration>) -> HashMap<String, u64> {
+    let mut known: Vec<Duration> = took.values().copied().collect();
+    known.sort();
+    let middle = known.get(known.len() / 2).copied().unwrap_or_default();
+    let mut ids: Vec<(Duration, &str)> = ids.map(|id| (took.get(id).copied().unwrap_or(middle), id)).collect();
+    ids.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let mut load = vec![(Duration::ZERO, 0u64); of.max(1) as usize];
+    let mut out = HashMap::new();
+    for (took, id) in ids {
+        let part = (0..load.len()).min_by_key(|part| load[*part]).unwrap_or(0);
+        load[part] = (load[part].0 + took, load[part].1 + 1);
+        out.insert(id.to_owned(), part as u64);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_take_about_as_long_as_each_other() {
+        let took: HashMap<String, Duration> =
+            (0..20).map(|i| (format!("c{i}"), Duration::from_secs(if i == 0 { 60 } else { 5 }))).collect();
+        let mut ids: Vec<String> = took.keys().cloned().chain(["new".to_owned()]).collect();
+        let parts = balanced(ids.iter().map(String::as_str), 3, &took);
+        let seconds =
+            |part: u64| -> u64 { parts.iter().filter(|(_, p)| **p == part).map(|(id, _)| took.get(id).map_or(5, Duration::as_secs)).sum() };
+        assert_eq!((0..3).map(seconds).sum::<u64>(), 60 + 19 * 5 + 5);
+        assert!((0..3).map(seconds).all(|s| (50..=60).contains(&s)), "{parts:?}");
+        // Whatever the order in which a shard sees them.
+        ids.reverse();
+        assert_eq!(balanced(ids.iter().map(String::as_str), 3, &took), parts);
     }
 }

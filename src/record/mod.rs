@@ -6,6 +6,7 @@ pub mod samples;
 
 use crate::exchange::Exchange;
 use crate::finding::Finding;
+use crate::redact::personal;
 use crate::units::ms;
 use centroid::Centroid;
 use serde::{Deserialize, Serialize};
@@ -237,6 +238,21 @@ impl CaseRecord {
     /// True for what is judged about all cases together.
     pub fn is_suite(&self) -> bool {
         self.scenario == "suite" && self.fingerprint.is_empty()
+    }
+
+    /// Takes personal data out of everything that came from the service or was sent to it. Each mask tells the kind.
+    pub fn mask_personal(&mut self) {
+        let attempts = &mut self.attempts;
+        for attempt in attempts.iter_mut() {
+            let trials = attempt.trials.iter_mut().chain(&mut attempt.beside).chain(attempt.again.iter_mut().flatten());
+            for turn in trials.flat_map(|t| &mut t.turns) {
+                turn.exchange.mask_personal();
+                turn.findings.iter_mut().for_each(Finding::mask_personal);
+            }
+            attempt.group.iter_mut().for_each(Finding::mask_personal);
+        }
+        personal::mask(&mut self.why);
+        personal::mask(&mut self.reproduce);
     }
 
     /// The findings of the deciding attempt, in order.

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 const MAX_BODY: usize = 64 << 10;
 
 /// Renders the record. Suites are scenario files, in the order of their names.
-pub fn render(record: &RunRecord) -> Result<String, String> {
+/// `attachment` is a file that GitLab shows with each case that did not pass.
+pub fn render(record: &RunRecord, attachment: Option<&str>) -> Result<String, String> {
     let mut report = Report::new("roadworthy");
     let timestamp = record.header.started_at.parse::<jiff::Timestamp>().ok();
     let mut suites: BTreeMap<&str, Vec<&CaseRecord>> = BTreeMap::new();
@@ -27,14 +28,14 @@ pub fn render(record: &RunRecord) -> Result<String, String> {
             suite.extra.insert("timestamp".into(), at.to_string().into());
         }
         for case in cases {
-            suite.add_test_case(test_case(case));
+            suite.add_test_case(test_case(case, attachment));
         }
         report.add_test_suite(suite);
     }
     report.to_string().map_err(|e| e.to_string())
 }
 
-fn test_case(case: &CaseRecord) -> TestCase {
+fn test_case(case: &CaseRecord, attachment: Option<&str>) -> TestCase {
     let mut out = TestCase::new(visible(case.id.split_once("::").map_or(case.id.as_str(), |(_, name)| name)), status(case));
     out.set_classname(visible(case.id.split("::").next().unwrap_or_default()));
     out.set_time(case.took);
@@ -42,8 +43,16 @@ fn test_case(case: &CaseRecord) -> TestCase {
     out.extra.insert("line".into(), case.line.to_string().as_str().into());
     out.add_property(Property::new("verdict", case.verdict.word()));
     // Failures and errors carry their evidence in their body; what shows as passed has no other place for it.
+    let mut text = String::new();
     if case.skipped.is_none() && matches!(case.verdict, Verdict::Flaky | Verdict::Inconclusive) {
-        out.set_system_out(body(case));
+        text = body(case);
+    }
+    if let Some(file) = attachment.filter(|_| case.skipped.is_none() && case.verdict != Verdict::Pass) {
+        // What a model wrote must not name a file first.
+        text = format!("[[ATTACHMENT|{file}]]\n{text}");
+    }
+    if !text.is_empty() {
+        out.set_system_out(text);
     }
     out
 }

@@ -25,6 +25,15 @@ pub enum Format {
     Dotenv,
 }
 
+/// Where readers of one report find the others.
+#[derive(Debug, Clone, Default)]
+pub struct Publish {
+    /// Address of the page with the evidence.
+    pub link: Option<String>,
+    /// The page as an attachment of JUnit cases.
+    pub attachment: Option<String>,
+}
+
 impl Format {
     pub const ALL: [Format; 8] =
         [Format::Junit, Format::Json, Format::Html, Format::Markdown, Format::Ctrf, Format::CodeQuality, Format::Metrics, Format::Dotenv];
@@ -44,12 +53,12 @@ impl Format {
     }
 
     /// Renders a record. `evidence` is where the whole report is published, if it is.
-    pub fn render(self, record: &RunRecord, evidence: Option<&str>) -> Result<String, String> {
+    pub fn render(self, record: &RunRecord, publish: &Publish) -> Result<String, String> {
         match self {
-            Format::Junit => junit::render(record),
+            Format::Junit => junit::render(record, publish.attachment.as_deref()),
             Format::Json => Ok(json::render(record)),
             Format::Html => html::render(record),
-            Format::Markdown => Ok(markdown::render(record, evidence)),
+            Format::Markdown => Ok(markdown::render(record, publish.link.as_deref())),
             Format::Ctrf => Ok(ci::ctrf(record)),
             Format::CodeQuality => Ok(ci::code_quality(record)),
             Format::Metrics => Ok(ci::metrics(record)),

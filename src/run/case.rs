@@ -57,6 +57,10 @@ pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
         },
     }
     record.took = started.elapsed();
+    // Judged before, so that a mask changes no verdict.
+    if !engine.keep_personal {
+        record.mask_personal();
+    }
     let evidence = if record.verdict == Verdict::Pass { String::new() } else { crate::report::terminal::case(&record) };
     let judged = Judged { verdict: record.verdict, skipped: record.skipped.clone(), evidence };
     engine.emit(Event::CaseFinished(Box::new(record)));

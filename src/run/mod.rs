@@ -38,6 +38,7 @@ pub struct Engine {
     why_stopped: Mutex<Option<String>>,
     sink: Sink,
     redactor: Redactor,
+    keep_personal: bool,
     today: jiff::civil::Date,
     meaning: Meaning,
     history: History,
@@ -52,6 +53,8 @@ pub struct Terms {
     pub today: jiff::civil::Date,
     /// Takes secrets out of answers before they are judged or kept.
     pub redactor: Redactor,
+    /// Personal data is kept in records as it came.
+    pub keep_personal: bool,
 }
 
 /// Gets every event, from several threads; it should be quick.
@@ -65,7 +68,7 @@ struct Shared {
 
 impl Engine {
     pub fn new(services: BTreeMap<String, Service>, terms: Terms, meaning: Meaning, history: History, sink: Sink) -> Engine {
-        let Terms { budget, seed, today, redactor } = terms;
+        let Terms { budget, seed, today, redactor, keep_personal } = terms;
         let services =
             services.into_iter().map(|(name, service)| (name, Shared { service: Arc::new(service), ready: OnceCell::new() })).collect();
         Engine {
@@ -81,6 +84,7 @@ impl Engine {
             why_stopped: Mutex::new(None),
             sink,
             redactor,
+            keep_personal,
             today,
             meaning,
             history,

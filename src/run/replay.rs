@@ -64,6 +64,15 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
         refuse(&mut record, format!("the record holds no answer for this case: {}", recorded.why));
         return record;
     }
+    let masked = record.exchanges().any(|e| crate::redact::personal::masked(&e.answer).is_some());
+    if masked && record.verdict == Verdict::Fail && recorded.verdict == Verdict::Pass {
+        refuse(
+            &mut record,
+            "the record keeps personal data only by its kind, so its answer cannot be judged again; `record: { personal_data: keep }` keeps it"
+                .into(),
+        );
+        return record;
+    }
     settle(case, &mut record, target.api_key.is_some());
     record
 }

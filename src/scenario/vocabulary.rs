@@ -650,13 +650,22 @@ const BUDGET: Kind = Map(&[
     key("tokens", Count, "at most, as reported by the services"),
     key("time", Duration, "at most"),
 ]);
-const CONFIG_COMMON: [Key; 9] = [
+const CONFIG_COMMON: [Key; 10] = [
     key("targets", Dict(&Map(ENDPOINT)), "the services, by name; `default` is the one used when nothing else is said"),
     key("scenarios", List(&Word), "files and folders to run; default `scenarios`"),
     key("exclude", List(&Word), "files and folders to leave out"),
     key("budget", BUDGET, "a run stops before it goes over"),
     key("environment", Dict(&Word), "what the service runs on, such as `gpu: A10`; recorded"),
     key("production", Dict(&Word), "the same for production; `check` warns where they differ"),
+    key(
+        "record",
+        Map(&[key(
+            "personal_data",
+            OneOf(&["mask", "keep"]),
+            "mask (default): addresses, phone, identity and card numbers and keys in prompts and answers stand in records and reports only by their kind",
+        )]),
+        "what is kept of a run",
+    ),
     key(
         "baselines",
         Map(&[key("dir", Word, "a folder (default `baselines`), or `s3://bucket/prefix` where the tool is built with S3")]),

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::plan::Planned;
 use crate::record::{RunEnd, RunRecord};
 use crate::redact::Redactor;
-use crate::report::{self, terminal};
+use crate::report::{self, Publish, terminal};
 use crate::run::Engine;
 use crate::verdict::{self, Exit, Policy};
 use std::path::{Path, PathBuf};
@@ -51,6 +51,12 @@ impl Golden {
                 talk(&format!("not stored: {id} has no complete answer"));
                 continue;
             };
+            if crate::redact::personal::masked(&exchange.answer).is_some() {
+                talk(&format!(
+                    "not stored: the answer of {id} held personal data, and the record keeps it only with `record: {{ personal_data: keep }}`"
+                ));
+                continue;
+            }
             match output::write_file(path, &exchange.answer) {
                 Ok(()) => talk(&format!("stored {}; review it with `git diff` before you commit it", path.display())),
                 Err(why) => {
@@ -99,15 +105,25 @@ impl Reports {
     /// Writes them; every failure is told, none stops the others.
     pub(crate) fn write(&self, record: &RunRecord, redactor: &Redactor) -> Exit {
         let mut exit = Exit::Pass;
-        let link = evidence_link();
+        let publish = Publish { link: evidence_link(), attachment: self.attachment() };
         for (format, path) in &self.files {
-            let written = format.render(record, link.as_deref()).and_then(|text| output::write_file(path, &redactor.clean(&text)));
+            let written = format.render(record, &publish).and_then(|text| output::write_file(path, &redactor.clean(&text)));
             if let Err(why) = written {
                 talk(&format!("error: {why}"));
                 exit = Exit::NotWritten;
             }
         }
         exit
+    }
+}
+
+impl Reports {
+    /// The page as GitLab's JUnit reader finds it among the artifacts: by its path from the project's folder.
+    fn attachment(&self) -> Option<String> {
+        let root = std::env::var_os("CI_PROJECT_DIR").filter(|_| std::env::var_os("GITLAB_CI").is_some())?;
+        let (_, page) = self.files.iter().find(|(format, _)| *format == report::Format::Html)?;
+        let page = std::path::absolute(page).ok()?;
+        page.strip_prefix(std::path::absolute(root).ok()?).ok()?.to_str().map(str::to_owned)
     }
 }
 

@@ -189,7 +189,13 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
             return exit;
         }
     };
-    let terms = Terms { budget: prepared.budget, seed: args.seed, today, redactor: redactor.clone() };
+    let terms = Terms {
+        budget: prepared.budget,
+        seed: args.seed,
+        today,
+        redactor: redactor.clone(),
+        keep_personal: prepared.project.options.keep_personal,
+    };
     let mut engine = Engine::new(services, terms, meaning, history, sink);
     if let Some((service, running)) = beside {
         simulated.extend(running);

@@ -82,6 +82,13 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
         }
     };
     let shard = args.shard.as_deref().map(shard).transpose().map_err(|why| vec![Diagnostic::error("bad-shard", why)])?;
+    let took = match &args.balance {
+        None => None,
+        Some(path) => {
+            let record = crate::journal::read(path).map_err(|why| vec![Diagnostic::error("bad-record", why)])?;
+            Some(record.cases.into_iter().map(|c| (c.id, c.took)).collect())
+        }
+    };
     let selection = Selection {
         filters: args.filters.clone(),
         exact: args.exact,
@@ -90,6 +97,7 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
         layers: args.layer.iter().filter_map(|l| Layer::named(l)).collect(),
         ids,
         shard,
+        took,
     };
     let (cases, filtered_out) = selection.apply(planned);
     let scripts = scripts(&project, &cases)?;

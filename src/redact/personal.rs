@@ -1,0 +1,127 @@
+//! Personal data and keys in texts, known by form and check digit: found in answers, and kept out of records.
+
+use std::borrow::Cow;
+
+/// Stands before the kind of what was taken out of a text.
+const BEGIN: &str = "[masked: ";
+
+/// The first such thing in a text that is not `allowed`, and what it is.
+pub fn find<'a>(text: &'a str, allowed: &dyn Fn(&str) -> bool) -> Option<(&'static str, &'a str)> {
+    patterns().iter().find_map(|(what, pattern)| {
+        let found = pattern.find_iter(text).find(|m| !allowed(m.as_str()) && plausible(what, m.as_str()))?;
+        Some((*what, found.as_str()))
+    })
+}
+
+/// Puts the kind of it in place of each such thing. True when there was any.
+pub fn mask(text: &mut String) -> bool {
+    // Most texts have neither a long number nor one of these marks.
+    if !may_hold(text) {
+        return false;
+    }
+    let mut any = false;
+    for (what, pattern) in patterns() {
+        let masked = pattern.replace_all(text, |found: &regex::Captures<'_>| {
+            if !plausible(what, &found[0]) {
+                return found[0].to_owned();
+            }
+            any = true;
+            format!("{BEGIN}{what}]")
+        });
+        if let Cow::Owned(masked) = masked {
+            *text = masked;
+        }
+    }
+    any
+}
+
+/// What was taken out of a text by [`mask`], if anything was.
+pub fn masked(text: &str) -> Option<&'static str> {
+    let kind = &text[text.find(BEGIN)? + BEGIN.len()..];
+    patterns().iter().map(|(what, _)| *what).find(|what| kind.starts_with(*what))
+}
+
+fn may_hold(text: &str) -> bool {
+    let mut digits = 0;
+    for b in text.bytes() {
+        match b {
+            b'@' => return true,
+            b'0'..=b'9' => digits += 1,
+            b' ' | b'-' => {}
+            _ => digits = 0,
+        }
+        if digits >= 11 {
+            return true;
+        }
+    }
+    ["sk-", "pk-", "rk-", "AKIA", "gh", "glpat-", "AIza", "LTAI", "-----BEGIN", "eyJ"].iter().any(|mark| text.contains(mark))
+}
+
+fn patterns() -> &'static [(&'static str, regex::Regex)] {
+    static PATTERNS: std::sync::OnceLock<Vec<(&'static str, regex::Regex)>> = std::sync::OnceLock::new();
+    PATTERNS.get_or_init(|| {
+        [
+            ("an API key", r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}\b|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bglpat-[A-Za-z0-9_-]{16,}|\bAIza[0-9A-Za-z_-]{30,}|\bLTAI[0-9A-Za-z]{12,}"),
+            ("a private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+            ("a token", r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{5,}"),
+            ("a Chinese identity number", r"\b[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]\b"),
+            ("a mobile phone number", r"(?:\+?86[- ]?)?\b1[3-9]\d[- ]?\d{4}[- ]?\d{4}\b"),
+            ("an e-mail address", r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}\b"),
+            ("a bank card number", r"\b\d{4}[- ]?\d{4}[- ]?\d{4}[- ]?\d{4}(?:[- ]?\d{1,3})?\b"),
+        ]
+        .into_iter()
+        .map(|(what, pattern)| (what, regex::Regex::new(pattern).expect("a constant pattern")))
+        .collect()
+    })
+}
+
+/// Check digits tell a card or identity number from any other long number.
+fn plausible(what: &str, found: &str) -> bool {
+    let digits: Vec<u32> = found.chars().filter_map(|c| c.to_digit(10)).collect();
+    match what {
+        "a bank card number" => {
+            let sum: u32 = digits
+                .iter()
+                .rev()
+                .enumerate()
+                .map(|(i, d)| {
+                    if i % 2 == 1 {
+                        let x = d * 2;
+                        if x > 9 { x - 9 } else { x }
+                    } else {
+                        *d
+                    }
+                })
+                .sum();
+            sum.is_multiple_of(10)
+        }
+        "a Chinese identity number" => {
+            const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+            let sum: u32 = digits.iter().zip(WEIGHTS).map(|(d, w)| d * w).sum();
+            found.chars().last().map(|c| c.to_ascii_uppercase()) == "10X98765432".chars().nth((sum % 11) as usize)
+        }
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_personal_is_masked_and_nothing_else() {
+        let mut text =
+            "电话 13812345678，邮箱 li@example.com，身份证 11010519491231002X，编号 110105194912310021，key sk-abcdefghijklmnop1234"
+                .to_owned();
+        assert!(mask(&mut text));
+        assert_eq!(
+            text,
+            "电话 [masked: a mobile phone number]，邮箱 [masked: an e-mail address]，身份证 [masked: a Chinese identity number]，\
+             编号 110105194912310021，key [masked: an API key]"
+        );
+        assert_eq!(masked(&text), Some("a mobile phone number"));
+        let mut plain = "2026-11-23 共 1234 条，合计 12,345.67 元".to_owned();
+        assert!(!mask(&mut plain) && plain.contains("12,345.67"));
+        assert_eq!(masked("[masked: nothing known]"), None);
+    }
+}
