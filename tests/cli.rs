@@ -588,3 +588,56 @@ fn a_page_over_many_runs() {
     let page = std::fs::read_to_string(project.dir.path().join("site/index.html")).unwrap();
     assert!(page.contains("a::a") && page.matches("\"r\":").count() == 2, "{page}");
 }
+
+#[test]
+fn two_sides_have_a_page_and_a_drift_is_told() {
+    let project = Project::new(
+        "scenario: s\ncases:\n  - { name: a, prompt: 保修期多长？, repeat: 20, params: { temperature: 1 }, expect: [ not_empty ] }\n",
+    );
+    let side = |name: &str, answers: &str| {
+        project.write("x.sim.yaml", &format!("simulated: x\nttft: 5ms\njitter: 20%\nrules: [ {{ answer: [{answers}] }} ]\n"));
+        let run = project.run(&["run", "--out", name]);
+        assert_eq!(run.status.code(), Some(0), "{}", text(&run.stdout));
+    };
+    side("old", "保修期为 24 个月。, 保修 24 个月，请保留发票。");
+    side("same", "保修期为 24 个月。, 保修 24 个月，请保留发票。");
+    side("new", "抱歉，我不能回答这个问题。, 抱歉，这个问题我无法提供帮助，请您联系人工客服，谢谢您的理解与支持。");
+    let steady = project.run(&["drift", "old", "same"]);
+    assert!(text(&steady.stdout).contains("steady  length"), "{}", text(&steady.stdout));
+    let moved = project.run(&["drift", "old", "new", "--html", "drift.html", "--json", "drift.json"]);
+    let shown = text(&moved.stdout);
+    assert_eq!(moved.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("moved   refuses") && shown.contains("0.0 % before, 100.0 % now"), "{shown}");
+    let page = std::fs::read_to_string(project.dir.path().join("drift.html")).unwrap();
+    assert!(page.contains("\"what\":\"refuses\"") && page.contains("拒答比例"), "the words of both languages are there");
+    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(project.dir.path().join("drift.json")).unwrap()).unwrap();
+    assert!(json.as_array().unwrap().iter().any(|m| m["what"] == "length" && m["drifted"] == true), "{json}");
+    let journal = |dir: &str| {
+        let path = std::fs::read_dir(project.dir.path().join(dir)).unwrap().map(|e| e.unwrap().path()).next().unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let compared = project.run(&["compare", &journal("old"), &journal("new"), "--html", "compare.html"]);
+    assert_eq!(compared.status.code(), Some(1));
+    let page = std::fs::read_to_string(project.dir.path().join("compare.html")).unwrap();
+    assert!(page.contains("behaviour: +refuses") && page.contains("个月"), "both answers are on the page");
+    assert_eq!(project.run(&["drift", "old", "nowhere"]).status.code(), Some(2));
+}
+
+#[test]
+fn shards_can_be_balanced_by_what_cases_took() {
+    let cases: String = (0..6)
+        .map(|i| format!("  - {{ name: c{i}, prompt: {}, expect: [ not_empty ] }}\n", if i == 0 { "slow" } else { "quick" }))
+        .collect();
+    let project = Project::new(&format!("scenario: s\ncases:\n{cases}"));
+    project.write(
+        "x.sim.yaml",
+        "simulated: x\nrules:\n  - { when: { contains: slow }, answer: a, ttft: 300ms }\n  - { answer: b, ttft: 20ms }\n",
+    );
+    assert_eq!(project.run(&["run"]).status.code(), Some(0));
+    let record = project.journal();
+    let part = |shard: &str| text(&project.run(&["run", "--list", "--shard", shard, "--balance", record.to_str().unwrap()]).stdout);
+    let (one, two) = (part("1/2"), part("2/2"));
+    let names = |listed: &str| listed.lines().filter(|l| l.contains("::c")).count();
+    assert_eq!((names(&one), names(&two)), (1, 5), "{one}\n{two}");
+    assert_eq!(project.run(&["run", "--balance", "x"]).status.code(), Some(2), "only shards are balanced");
+}

@@ -34,6 +34,8 @@ pub enum Command {
     Merge(MergeArgs),
     /// Show what changed in the answers between two records
     Compare(CompareArgs),
+    /// Say whether the answers of many runs have moved: lengths, times, refusals, meaning
+    Drift(DriftArgs),
     /// Keep and compare what earlier runs measured
     Baseline(BaselineArgs),
     /// Fetch the weights of the built-in encoder
@@ -442,6 +444,28 @@ pub struct CompareArgs {
     /// Another wording counts as a difference, too
     #[arg(long)]
     pub strict: bool,
+    /// Write a page that puts both sides beside each other
+    #[arg(long, value_name = "FILE", value_parser = file)]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DriftArgs {
+    /// Journal of the reference, or a folder of journals
+    pub reference: PathBuf,
+    /// Journal or folder of the present
+    pub present: PathBuf,
+    /// Compare what answers mean, too, by the built-in encoder
+    #[arg(long)]
+    pub vectors: bool,
+    /// Write a page with the figures of both sides
+    #[arg(long, value_name = "FILE", value_parser = file)]
+    pub html: Option<PathBuf>,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE", value_parser = file)]
+    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]

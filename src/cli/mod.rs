@@ -45,6 +45,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         args::Command::Baseline(args) => baseline::main(&args),
         args::Command::Merge(args) => merge::main(&args),
         args::Command::Compare(args) => compare::main(&args),
+        args::Command::Drift(args) => compare::drift(&args),
         args::Command::Models(args) => models::main(&args),
         args::Command::History(args) => history::main(&args),
         args::Command::Import(args) => import::main(&args),

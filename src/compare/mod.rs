@@ -1,11 +1,13 @@
 //! Compares what two services, or two versions of one, answered to the same cases: the prompt fingerprint of a service. Pure.
 
 pub mod beside;
+pub mod drift;
 
 use crate::exchange::Exchange;
 use crate::expect::key_facts::Facts;
-use crate::record::{CaseRecord, RunRecord};
+use crate::record::{CaseRecord, RunRecord, Verdict};
 use crate::redact::excerpt;
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What changed.
@@ -19,6 +21,20 @@ pub struct Compared {
     pub texts: usize,
     /// For people, one block for each case that differs.
     pub text: String,
+    /// The cases that differ in any way.
+    pub cases: Vec<Changed>,
+}
+
+/// One case with two answers.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Changed {
+    pub id: String,
+    pub verdicts: [Verdict; 2],
+    /// What changed in facts, fields, behaviour and verdict; empty when only the wording did.
+    pub changes: Vec<String>,
+    pub answers: [String; 2],
+    /// Times of the whole answers, in milliseconds.
+    pub e2e_ms: [Option<f64>; 2],
 }
 
 /// What changed between two answers, one line for each kind of fact.
@@ -59,6 +75,16 @@ pub fn compare(a: &RunRecord, b: &RunRecord) -> Compared {
         let differs = x.answer.trim() != y.answer.trim();
         out.facts += usize::from(!lines.is_empty());
         out.texts += usize::from(differs);
+        if differs || !lines.is_empty() {
+            let ms = |e: &Exchange| e.timing.e2e.map(|d| d.as_secs_f64() * 1e3);
+            out.cases.push(Changed {
+                id: case.id.clone(),
+                verdicts: [case.verdict, other.verdict],
+                changes: lines.clone(),
+                answers: [x.answer.clone(), y.answer.clone()],
+                e2e_ms: [ms(x), ms(y)],
+            });
+        }
         if !lines.is_empty() {
             out.text.push_str(&format!("{}\n", case.id));
             lines.iter().for_each(|l| out.text.push_str(&format!("  {}\n", excerpt(l, 400))));

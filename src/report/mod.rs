@@ -9,6 +9,7 @@ mod latency;
 pub mod load;
 pub mod markdown;
 pub mod terminal;
+pub mod versus;
 
 use crate::record::RunRecord;
 

@@ -2,5 +2,6 @@
 
 pub mod change_point;
 pub mod dist;
+pub mod drift;
 pub mod history;
 pub mod trend;

@@ -28,6 +28,7 @@ PROJECT = OUT / "project"
 # Neither the CI that runs this nor its pull request is any business of the runs.
 FOREIGN = ("ROADWORTHY_", "GITHUB_", "CI_", "GIT_")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN) and not k.lower().endswith("_proxy")}
+ENVIRONMENT |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 # The chat template of SmolLM2 with another system message: what a careless change of the deployment does.
 FRENCH = (
     "{{ '<|im_start|>system\nAlways answer in French.<|im_end|>\n' }}"
@@ -71,7 +72,8 @@ class Server:
         with open(OUT / "server.log", "a") as log:
             command = [str(PYTHON), str(ROOT / "tests/real/serve.py")] + ([template] if template else [])
             self.process = self.start(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        self.url = next(line.split()[2] for line in self.process.stdout if line.startswith("listening on "))
+        lines = (line.split()[2] for line in self.process.stdout if line.startswith("listening on "))
+        self.url = next(lines, None) or sys.exit(f"the model server does not start; see {OUT}/server.log")
 
     def start(self, command, **more):
         return subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, CORE), **more)
@@ -115,7 +117,10 @@ def commit(message):
 def run(server, *args):
     """A run and its record: the journal and what it holds of each case."""
     json_file = OUT / "record.json"
+    json_file.unlink(missing_ok=True)
     said = Said(["run", "--base-url", server.url, "--json", json_file, *args])
+    if not json_file.exists():
+        sys.exit(f"no record of the run:\n{said.out}")
     said.journal = max((PROJECT / "runs").glob("*.jsonl"))
     said.cases = {case["id"]: case for case in json.loads(json_file.read_text())["cases"]}
     return said
@@ -195,17 +200,19 @@ def main():
     # 4. Slower.
     with Server(neighbours=NEIGHBOURS) as server:
         slow = run(server, "--label", "release=v2")
-        names = ("e2e rolling: p80", "e2e predicted:", "e2e release:", "measured 3 times")
+        # What decided; ceilings that were kept are told as evidence only.
+        why = slow.cases["service::pace"].get("why", "")
         times = f"{pace(good):.0f} ms before, {pace(slow):.0f} ms now"
         check(f"a service that shares its core fails: {times}", slow.code == 1 and verdict(slow, "service::pace") == "fail", slow.out)
-        check("  … by each ceiling, named", all(name in findings(slow, "service::pace") for name in names), slow.out)
+        check("  … by each ceiling, named", all(f"e2e {name}: " in why for name in ("rolling", "predicted", "release")), slow.out)
+        check("  … after three measurements", "measured 3 times" in findings(slow, "service::pace"), slow.out)
         check("  … and only in its pace", verdict(slow, "service::months") == "pass", slow.out)
         said = Said(["baseline", "update", "--from", slow.journal])
         check("a run that failed does not become history", said.has(1, "was not appended", "history is what passed"), said.out)
         said = Said(["baseline", "diff", slow.journal])
         check("`baseline diff` calls it slower", said.has(1, "slower  service::pace e2e predicted"), said.out)
         said = Said(["replay", slow.journal])
-        check("its record, judged again, fails, too", said.has(1, "e2e release:"), said.out)
+        check("its record, judged again, fails for the same reasons", said.has(1, why), said.out)
 
     # 5. Another behaviour.
     with Server(template=FRENCH) as server:
@@ -244,14 +251,15 @@ def main():
 
     said = Said(["baseline", "show"])
     both = said.has(0, "release v1 approved", "release v2 approved", "service::pace", "service::months")
-    check("`baseline show` shows 17 runs and both releases", both and re.search(r"service::pace +e2e +17 ", said.out), said.out)
+    runs = re.search(r"service::pace +e2e +17 ", said.out) is not None
+    check("`baseline show` shows 17 runs and both releases", both and runs, said.out)
     said = Said(["baseline", "verify"])
     check("`baseline verify` finds no damage", said.code == 0, said.out)
     said = Said(["history", "--html", OUT / "history.html"])
     page = (OUT / "history.html").read_text() if said.code == 0 else ""
     check("`history` draws a page with both releases", all(word in page for word in ("service::pace", "v1", "v2")), said.out)
 
-    print(f"{checks} checks, {failed} failed; {OUT}", flush=True)
+    print(f"{OUT}/transcript.txt\n{checks} checks, {failed} failed", flush=True)
     return 1 if failed else 0
 
 
