@@ -45,4 +45,35 @@ fn the_page_works_in_a_browser() {
         .unwrap();
     assert!(loaded.is_file(), "{}", String::from_utf8_lossy(&run.stderr));
     fine(&loaded);
+
+    // The pages beside it: two sides, a drift, a history.
+    let project = temp.path().join("sides");
+    std::fs::create_dir_all(project.join("scenarios")).unwrap();
+    std::fs::write(project.join("roadworthy.yaml"), "targets: { default: { simulate: x.sim.yaml } }\n").unwrap();
+    let cases = "scenario: s\ncases:\n  - { name: a, prompt: 保修期多长？, repeat: 12, params: { temperature: 1 }, expect: [ not_empty ] }\n  - { name: b, prompt: legs, expect: [ not_empty ] }\n";
+    std::fs::write(project.join("scenarios/s.yaml"), cases).unwrap();
+    let roadworthy = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_roadworthy")).current_dir(&project).args(args).output().unwrap();
+    for (side, answer) in [("old", "保修期为 24 个月。"), ("new", "\\u202e</script><b>12\\e[31m months and some more words")] {
+        let sim = format!("simulated: x\njitter: 20%\nttft: 3ms\nrules: [ {{ answer: \"{answer}\" }} ]\n");
+        std::fs::write(project.join("x.sim.yaml"), sim).unwrap();
+        roadworthy(&["run", "--out", side]);
+    }
+    roadworthy(&["drift", "old", "new", "--html", "drift.html"]);
+    let journal = |side: &str| {
+        let path = std::fs::read_dir(project.join(side)).unwrap().map(|e| e.unwrap().path()).next().unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    roadworthy(&["compare", &journal("old"), &journal("new"), "--html", "compare.html"]);
+    roadworthy(&["history", "old", "new", "--html", "history.html"]);
+    for name in ["drift.html", "compare.html", "history.html"] {
+        let output = Command::new("node")
+            .current_dir(&check)
+            .env("SMALL", "1")
+            .arg("check.mjs")
+            .arg(project.join(name))
+            .arg(temp.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{name}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -1,9 +1,10 @@
 //! A page that puts two sides beside each other: what changed case by case, and which figures of the answers have moved.
 
 use super::html::assemble;
-use crate::compare::Compared;
 use crate::compare::drift::Moved;
+use crate::compare::{Changed, Compared};
 use crate::record::RunRecord;
+use crate::redact::harmless;
 use serde_json::{Value, json};
 
 /// Renders the page. `compared` is about two runs, `moved` about all answers of both sides; either may be absent.
@@ -16,7 +17,7 @@ pub fn render(sides: [&[RunRecord]; 2], compared: Option<&Compared>, moved: &[Mo
     let data = json!({
         "sides": sides.map(side),
         "both": compared.map(|c| c.both),
-        "cases": compared.map(|c| &c.cases),
+        "cases": compared.map(|c| c.cases.iter().map(shown).collect::<Vec<Value>>()),
         "moved": moved,
     });
     let drifted = moved.iter().filter(|m| m.drifted).count();
@@ -31,6 +32,17 @@ pub fn render(sides: [&[RunRecord]; 2], compared: Option<&Compared>, moved: &[Mo
         &data.to_string(),
         &noscript,
     )
+}
+
+/// A case as it may be shown: hidden characters of an answer become visible.
+fn shown(case: &Changed) -> Value {
+    json!({
+        "id": harmless(&case.id),
+        "verdicts": case.verdicts,
+        "changes": case.changes.iter().map(|line| harmless(line)).collect::<Vec<_>>(),
+        "answers": case.answers.each_ref().map(|text| harmless(text)),
+        "e2e_ms": case.e2e_ms,
+    })
 }
 
 #[cfg(test)]

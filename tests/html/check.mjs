@@ -1,6 +1,6 @@
 // node check.mjs REPORT.html [SCREENSHOT_FOLDER]: opens a report in a browser and tries what a reader does. Exits 1 when something is wrong.
 // CHROMIUM names the browser, LIMIT_MS how long opening may take, SLOWDOWN how many times slower the processor is made for that,
-// ONLY_TIME=1 ends after that measurement, CASE is the id of the case on the screenshots.
+// ONLY_TIME=1 ends after that measurement, SMALL=1 takes a page that is no report, CASE is the id of the case on the screenshots.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -258,7 +258,33 @@ async function withoutScript() {
   await page.context().close();
 }
 
+// Pages beside the report: they open, in both languages and themes, on a desk and on a phone.
+async function small() {
+  for (const [where, options] of [["on a desk", {}], ["on a phone", { viewport: { width: 390, height: 800 } }]]) {
+    const page = await open("", options);
+    const title = await page.locator("h1").innerText();
+    await page.locator("details > summary").evaluateAll((all) => all.slice(0, 20).forEach((s) => s.click()));
+    for (const turn of ["first", "second"]) {
+      await axe(page, `${where}, ${turn} language and theme`);
+      await harmless(page, where);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(wide <= 0, `nothing sticks out ${where}: ${wide} pixels`);
+      await shot(page, `${turn} ${where}`, true);
+      await page.click("#language");
+      await page.click("#theme");
+    }
+    expect(await page.locator("h1").innerText() === title, "two turns of the language come back to the first");
+    await page.context().close();
+  }
+}
+
 try {
+  if (process.env.SMALL) {
+    await small();
+    console.log(wrong.length === 0 ? "all fine" : `${wrong.length} wrong`);
+    await browser.close();
+    process.exit(wrong.length === 0 ? 0 : 1);
+  }
   checkWords();
   const page = await open();
   const record = await page.evaluate(() => JSON.parse(document.getElementById("record").textContent));

@@ -63,7 +63,8 @@
 
   function moved() {
     if (!data.moved.length) return [];
-    const out = [table(["figure", "", "n", "evidence"], data.moved.map((one) => [t(one.what), badge(one.drifted ? "fail" : "pass", t(one.drifted ? "drifted" : "steady")), one.n.join(" / "), one.why]))];
+    const figures = table(["figure", "", "n", "evidence"], data.moved.map((one) => [t(one.what), badge(one.drifted ? "fail" : "pass", t(one.drifted ? "drifted" : "steady")), one.n.join(" / "), one.why]));
+    const out = [make("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "moved-title" }, figures)];
     if (!data.moved.some((one) => one.drifted)) out.push(make("p", {}, t("nothing_moved")));
     data.moved.filter((one) => one.values).forEach((one) => out.push(chart(one)));
     return out;
