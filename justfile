@@ -66,3 +66,9 @@ loads-long:
 # Knees, leaks and creep planted in real services, three times each, in real time; some five minutes.
 loads-real-time:
     cargo test --release --test real_time -- --ignored --nocapture --test-threads 12
+
+# The cycle of history on a real model: eight runs, a pass, a slower and another service, an approved release; four minutes.
+cycle-real:
+    cargo build --release
+    tests/real/install
+    tests/real/cycle/run.py

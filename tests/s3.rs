@@ -135,7 +135,7 @@ fn sixteen_writers_to_a_bucket_lose_nothing() {
         assert!(String::from_utf8_lossy(&out.stdout).contains("in s3://history/team/a"), "{}", said(&out));
     }
     let verified = project.run(&["baseline", "verify"]);
-    assert!(String::from_utf8_lossy(&verified.stdout).contains("1 files, 16 entries"), "{}", said(&verified));
+    assert!(String::from_utf8_lossy(&verified.stdout).contains("1 file, 16 entries"), "{}", said(&verified));
     let shown = project.run(&["baseline", "show"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("pace::steady"), "{}", said(&shown));
     let approved = project.run(&["baseline", "approve", "--release", "v1"]);

@@ -8,7 +8,7 @@ pub use store::{Fault, Store, Unwritten};
 
 use crate::expect::key_facts::Spoken;
 use crate::expect::past::{History, Known};
-use crate::stats::history::PastRun;
+use crate::stats::history::{PastRun, since_approval};
 use std::collections::BTreeMap;
 
 /// How far back, and at most how many runs, answers are looked at.
@@ -56,6 +56,9 @@ pub fn known(entries: &[Aged], case: &str, segment: &str) -> BTreeMap<String, Kn
             }
             known.past.push(run);
         }
+    }
+    for known in out.values_mut() {
+        known.past = since_approval(std::mem::take(&mut known.past), &known.anchor);
     }
     out
 }

@@ -492,6 +492,9 @@ pub enum BaselineCommand {
         /// Name of the release, such as v1.4
         #[arg(long, value_name = "NAME")]
         release: String,
+        /// Only runs with this label, such as image=sha256:…
+        #[arg(long, value_name = "KEY=VALUE")]
+        label: Vec<String>,
     },
     /// Show what is known of each case
     Show {

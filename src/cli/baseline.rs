@@ -8,7 +8,7 @@ use crate::expect::past::Known;
 use crate::record::samples::Samples;
 use crate::record::{RunRecord, Verdict};
 use crate::stats::change_point::{Search, change_points};
-use crate::stats::history::{Decision, Judged, MEASUREMENTS, PastRun, Predicted, Rolling, SCREEN, stands};
+use crate::stats::history::{Decision, Judged, PastRun, Predicted, Rolling, SCREEN, stands};
 use crate::verdict::Exit;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +28,7 @@ pub fn main(args: &BaselineArgs) -> Exit {
     };
     let ended = store(&project).and_then(|store| match &args.command {
         BaselineCommand::Update { from, force } => update(&project, &store, from.as_deref(), *force),
-        BaselineCommand::Approve { release } => approve(&store, release),
+        BaselineCommand::Approve { release, label } => approve(&store, release, label),
         BaselineCommand::Show { filter } => show(&store, filter.as_deref().unwrap_or_default()),
         BaselineCommand::Diff { run } => diff(&project, &store, run.as_deref()),
         BaselineCommand::History { filter } => history(&store, filter.as_deref().unwrap_or_default()),
@@ -79,9 +79,11 @@ fn unfit(project: &Project, record: &RunRecord) -> Option<String> {
     if record.end.as_ref().is_none_or(|end| end.stopped.is_some()) {
         return Some("the run did not come to its end".into());
     }
-    let failed = record.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).count();
-    if failed > 0 {
-        return Some(format!("{failed} of its cases failed or could not be judged, and history is what passed"));
+    let failed: Vec<&str> =
+        record.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).map(|c| c.id.as_str()).collect();
+    if let Some(first) = failed.first() {
+        let others = if failed.len() > 1 { format!(" and {} more", failed.len() - 1) } else { String::new() };
+        return Some(format!("{first}{others} failed or could not be judged, and history is what passed"));
     }
     if record.judged().next().is_none() {
         return Some("nothing was judged in it".into());
@@ -117,14 +119,30 @@ fn update(project: &Project, store: &Store, from: Option<&Path>, force: bool) ->
 /// Runs a release anchor should have; fewer cannot show creep.
 const ANCHOR_RUNS: usize = 7;
 
-fn approve(store: &Store, name: &str) -> Ended {
-    let mut runs: BTreeMap<String, String> = BTreeMap::new();
+/// Labels that name what is approved: an anchor of several values of them stands for no release.
+const IDENTITY: [&str; 4] = ["image", "release", "version", "model"];
+
+fn approve(store: &Store, name: &str, labels: &[String]) -> Ended {
+    let wanted = labels
+        .iter()
+        .map(|l| l.split_once('=').ok_or_else(|| (Exit::BadInput, format!("`--label {l}` has no `=`; write it like image=sha256:…"))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut runs: BTreeMap<String, (String, BTreeMap<String, String>)> = BTreeMap::new();
     for scenario in store.scenarios().map_err(faults)? {
         for entry in store.entries(&scenario).map_err(faults)? {
-            runs.insert(entry.at.clone() + &entry.run, entry.run);
+            if wanted.iter().all(|(key, value)| entry.labels.get(*key).is_some_and(|v| v == value)) {
+                runs.insert(entry.at.clone() + &entry.run, (entry.run, entry.labels));
+            }
         }
     }
-    let newest: Vec<String> = runs.into_values().rev().take(ANCHOR_RUNS).collect();
+    let (newest, of): (Vec<String>, Vec<BTreeMap<String, String>>) = runs.into_values().rev().take(ANCHOR_RUNS).unzip();
+    for key in IDENTITY {
+        let values: std::collections::BTreeSet<&str> = of.iter().map(|l| l.get(key).map_or("none", String::as_str)).collect();
+        if values.len() > 1 {
+            let told = values.into_iter().collect::<Vec<_>>().join(", ");
+            talk(&format!("warning: the anchor's runs differ in the label `{key}` ({told}); `--label {key}=…` takes those of one"));
+        }
+    }
     if newest.is_empty() {
         return Err((Exit::NothingRan, "there is no run to approve; `roadworthy baseline update` appends one".into()));
     }
@@ -261,7 +279,11 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
 
 fn history(store: &Store, filter: &str) -> Ended {
     let mut text = String::new();
-    for (id, metric, runs) in series(store, filter)? {
+    let series = series(store, filter)?;
+    if series.is_empty() {
+        return Err((Exit::NothingRan, format!("no history in {store} fits")));
+    }
+    for (id, metric, runs) in series {
         let means: Vec<f64> = runs.iter().map(|(_, s)| mean_log(s.values())).collect();
         // Permutations are drawn by the case's name, so the same history gives the same answer.
         let mut rng = ChaCha8Rng::seed_from_u64(crate::units::fnv(id.bytes().chain(metric.bytes())));
@@ -322,6 +344,7 @@ fn verify(store: &Store) -> Ended {
     if !all.is_empty() {
         return Err(faults(all));
     }
-    data(&format!("{files} files, {entries} entries, all readable; a miss is measured up to {MEASUREMENTS} times before it counts\n"));
+    let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    data(&format!("{}, {}, all readable\n", count(files, "file", "files"), count(entries, "entry", "entries")));
     Ok(Exit::Pass)
 }

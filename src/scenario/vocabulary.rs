@@ -45,8 +45,11 @@ pub(super) const PREDICTED: Key = key(
     Either(&[Bool, Map(&[key("effect", Number, "smallest ratio worth failing; default 1.10")])]),
     "a prediction limit over the last runs' means: sees steps that `rolling` cannot",
 );
-pub(super) const RELEASE: Key =
-    key("release", Either(&[Bool, Number]), "at most this many times the approved release, default 1.2: sees creep");
+pub(super) const RELEASE: Key = key(
+    "release",
+    Either(&[Bool, Number]),
+    "at most this many times the approved release, default 1.2: sees creep, by this run and the two newest of the week together",
+);
 static LIMIT: Kind =
     Either(&[Duration, Map(&[key("max", Duration, "an absolute ceiling, for each request"), ROLLING, PREDICTED, RELEASE])]);
 

@@ -14,6 +14,7 @@
 //! Setting Tolerance Limits" (1941); Welch, "The Generalization of Student's Problem" (1947); von Neumann et al., "The Mean
 //! Square Successive Difference" (1941); Hyndman and Fan, "Sample Quantiles in Statistical Packages" (1996), type 7.
 
+mod approved;
 mod numbers;
 mod pair;
 mod predicted;
@@ -23,6 +24,7 @@ mod suite;
 #[cfg(test)]
 mod tests;
 
+pub use approved::since_approval;
 pub use numbers::{quantile, samples_for_quantile};
 pub use pair::{Ratio, paired_ratio, ratio};
 pub use predicted::Predicted;

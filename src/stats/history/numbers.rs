@@ -169,7 +169,7 @@ pub(super) fn no_latencies(bad: usize, of: &str) -> String {
 }
 
 pub(super) fn history_has(runs: usize, needed: usize) -> String {
-    format!("history has {runs} runs; {needed} would do")
+    format!("history has {runs} {}; {needed} would do", if runs == 1 { "run" } else { "runs" })
 }
 
 pub(super) fn positive(value: f64) -> bool {

@@ -1,0 +1,57 @@
+//! What an approval says about the runs before it: a slower service that was approved is the one to judge by from then on.
+
+use super::numbers::*;
+use super::*;
+
+/// The past without the runs that are older than the anchor, when the anchor was approved at least 10 % slower than they were. Those
+/// runs are of a service that nobody promises any more: kept, they would fail every later run, or hide how little its runs differ.
+/// An anchor as quick as before, or quicker, keeps them.
+pub fn since_approval(past: Vec<PastRun>, anchor: &[PastRun]) -> Vec<PastRun> {
+    let Some(oldest) = anchor.iter().map(|run| run.at_days).reduce(f64::max) else { return past };
+    let mean = |runs: &mut dyn Iterator<Item = &PastRun>| {
+        let means: Vec<f64> = runs.filter_map(|run| LogRun::of(&run.samples_ms)).map(|run| run.mean).collect();
+        (!means.is_empty()).then(|| Moments::of(&means).mean)
+    };
+    let before = mean(&mut past.iter().filter(|run| run.at_days > oldest && run.at_days <= oldest + NOISE_DAYS));
+    match (before, mean(&mut anchor.iter())) {
+        (Some(before), Some(approved)) if approved - before >= Predicted::default().min_effect.ln() => {
+            past.into_iter().filter(|run| run.at_days <= oldest).collect()
+        }
+        _ => past,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(days: std::ops::Range<u32>, ms: f64) -> Vec<PastRun> {
+        days.map(|day| PastRun { at_days: f64::from(day), samples_ms: vec![ms, ms * 1.1, ms * 0.9 + f64::from(day % 3)] }).collect()
+    }
+
+    #[test]
+    fn an_approved_step_is_the_new_normal() {
+        let slow = runs(0..8, 300.0);
+        let past = [slow.clone(), runs(8..36, 100.0)].concat();
+        assert_eq!(since_approval(past.clone(), &slow[..7]).len(), 7);
+        assert_eq!(since_approval(past.clone(), &slow).len(), 8);
+        assert_eq!(since_approval(past.clone(), &[]).len(), 36);
+        // Approved as it always was, or quicker: nothing is forgotten.
+        let even = runs(0..36, 100.0);
+        assert_eq!(since_approval(even.clone(), &even[..7]).len(), 36);
+        let quick = runs(0..7, 80.0);
+        assert_eq!(since_approval([quick.clone(), runs(7..36, 100.0)].concat(), &quick).len(), 36);
+    }
+
+    #[test]
+    fn a_run_like_the_approved_ones_passes_after_a_month_of_quicker_ones() {
+        let slow = runs(0..8, 300.0);
+        let past = [slow.clone(), runs(8..36, 100.0)].concat();
+        let fresh = vec![303.0, 335.0, 272.0];
+        let judge = |past: &[PastRun]| Predicted::default().confirm(&[&fresh, &fresh, &fresh], past, SCREEN).decision;
+        assert_eq!(judge(&past), Decision::Missed);
+        assert_eq!(judge(&since_approval(past.clone(), &slow)), Decision::Met);
+        let release = Release { limit: 1.2, anchor: slow.clone() };
+        assert_eq!(release.judge(&fresh, &since_approval(past, &slow)).decision, Decision::Met);
+    }
+}
