@@ -332,14 +332,14 @@ fn init_writes_what_runs_and_keeps_what_is_there() {
 #[test]
 fn check_warns_of_what_is_unwise() {
     let project = Project::new(
-        "scenario: a\ncases:\n  - name: fact\n    prompt: 北京到上海的距离\n    params: { temperature: 0.9 }\n    expect: [ numbers: 1213, latency: { ttfb: 1s } ]\n  - name: thin\n    prompt: hi\n    repeat: 10\n    pass_rate: 95%\n    expect: [ not_empty ]\n",
+        "scenario: a\ncases:\n  - name: fact\n    prompt: 北京到上海的距离\n    params: { temperature: 0.9 }\n    expect: [ numbers: 1213, latency: { ttfb: 1s } ]\n  - name: thin\n    prompt: hi\n    repeat: 10\n    pass_rate: 95%\n    expect: [ not_empty ]\n  - { name: alike, prompt: hi, expect: [ similar: { to: [hello] } ] }\n",
     );
     project
         .write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\nenvironment: { gpu: L4 }\nproduction: { gpu: A100 }\n");
     let output = project.run(&["check"]);
     assert_eq!(output.status.code(), Some(0));
     let shown = text(&output.stderr);
-    for code in ["warm-facts", "thin-pass-rate", "ttfb", "short-prompts", "unlike-production"] {
+    for code in ["warm-facts", "thin-pass-rate", "ttfb", "short-prompts", "unlike-production", "negation"] {
         assert!(shown.contains(&format!("warning[{code}]")), "{code} is missing in {shown}");
     }
 }
@@ -640,4 +640,47 @@ fn shards_can_be_balanced_by_what_cases_took() {
     let names = |listed: &str| listed.lines().filter(|l| l.contains("::c")).count();
     assert_eq!((names(&one), names(&two)), (1, 5), "{one}\n{two}");
     assert_eq!(project.run(&["run", "--balance", "x"]).status.code(), Some(2), "only shards are balanced");
+}
+
+#[test]
+fn a_prompt_is_explained_by_leaving_its_parts_out() {
+    let project = Project::new(
+        "scenario: s\ncases:\n  - name: warranty\n    system: 你是客服。回答要简短。\n    prompt: 你好！我们的保修期为 24 个月，电池除外。请问保修多长？\n    expect: [ contains: 24 ]\n  - { name: short, prompt: hi, expect: [ not_empty ] }\n",
+    );
+    let service = |logprobs: [&str; 2]| {
+        let rule = |more: &str| if more.is_empty() { String::new() } else { format!(", logprob: {more}") };
+        let rules = format!(
+            "  - {{ when: {{ contains: 24 个月 }}, answer: 保修期为 24 个月，电池除外。{} }}\n  - {{ answer: 这个我不清楚，请联系客服。{} }}\n",
+            rule(logprobs[0]),
+            rule(logprobs[1])
+        );
+        project.write("x.sim.yaml", &format!("simulated: x\nrules:\n{rules}"));
+    };
+    service(["", ""]);
+    let moved = project.run(&["explain", "warranty", "--html", "e.html"]);
+    let shown = text(&moved.stdout);
+    assert_eq!(moved.status.code(), Some(0), "{shown}{}", text(&moved.stderr));
+    assert!(text(&moved.stderr).contains("a::warranty: 5 parts, at most"), "the cost comes first: {}", text(&moved.stderr));
+    assert!(shown.contains("1 − ROUGE-L") && shown.contains("system: 你是客服。回答要简短。\nuser: 你好！"), "{shown}");
+    let heaviest = shown.lines().find(|l| l.contains('█')).unwrap();
+    assert!(heaviest.contains("我们的保修期为 24 个月，") && heaviest.contains("numbers: -24"), "{shown}");
+    assert_eq!(shown.lines().filter(|l| l.contains('█')).count(), 1, "nothing else carries it: {shown}");
+    assert!(std::fs::read_to_string(project.dir.path().join("e.html")).unwrap().contains("--w:1.00"));
+    // A service that scores given texts is asked for nothing else.
+    service(["-0.1", "-3"]);
+    let scored = text(&project.run(&["explain", "warranty"]).stdout);
+    assert!(
+        scored.contains("log probability of a token, -0.10 with all") && scored.contains(" 2.900 ████████████ 我们的保修期为 24 个月，"),
+        "{scored}"
+    );
+
+    for (args, why) in [
+        (&["explain", "short"][..], "nothing to leave out"),
+        (&["explain", "nobody"], "no case fits `nobody`"),
+        (&["explain", "a::"], "fits 2 cases"),
+        (&["explain", "warranty", "--max-requests", "3"], "more than --max-requests 3"),
+    ] {
+        let refused = project.run(args);
+        assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+    }
 }

@@ -1,8 +1,6 @@
 //! Histories in a bucket: a real server that speaks S3, and many writers at once. `tests/s3/install` fetches the server.
 #![cfg(feature = "s3")]
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -10,7 +8,12 @@ use std::time::Duration;
 struct Server {
     child: Child,
     port: u16,
+    _dir: tempfile::TempDir,
+    _turn: std::sync::MutexGuard<'static, ()>,
 }
+
+/// One server at a time: two would look for the same ports.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -19,38 +22,56 @@ impl Drop for Server {
     }
 }
 
-/// Starts the server with one bucket, `history`; `None` where it is not installed, which CI does not accept.
+const KEY: &str = "key-of-the-bucket";
+const SECRET: &str = "secret-of-the-bucket";
+
+/// Each server needs five ports, and five more ten thousand above.
+fn ports() -> [u16; 5] {
+    let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = 15_000 + (std::process::id() % 900) as u16 * 10;
+    let all = (0..900u16).map(|i| 15_000 + (first - 15_000 + i * 10) % 9_000);
+    let first = all.into_iter().find(|p| (0..5).all(|i| free(p + i) && free(p + i + 10_000))).expect("ten ports are free");
+    [first, first + 1, first + 2, first + 3, first + 4]
+}
+
+/// Starts SeaweedFS with one bucket, `history`; `None` where it is not installed, which CI does not accept.
 fn server() -> Option<Server> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/s3-venv/bin/moto_server");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/s3-venv/bin/weed");
     if !program.is_file() {
         let why = format!("{} is not there; run tests/s3/install", program.display());
         assert!(std::env::var_os("ROADWORTHY_REQUIRE_REAL").is_none(), "{why}");
         println!("SKIPPED: {why}");
         return None;
     }
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let dir = tempfile::tempdir().unwrap();
+    let [s3, master, volume, filer, admin] = ports();
+    for part in ["log", "data"] {
+        std::fs::create_dir(dir.path().join(part)).unwrap();
+    }
     let mut command = Command::new(program);
-    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-    let server = Server { child: command.spawn().unwrap(), port };
-    for _ in 0..300 {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            assert!(server.ask("PUT", "/history").starts_with("HTTP/1.1 200"));
+    command
+        .arg(format!("-logdir={}", dir.path().join("log").display()))
+        .arg("mini")
+        .arg(format!("-dir={}", dir.path().join("data").display()))
+        .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-bucket=history", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"])
+        .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
+        .args([format!("-s3.port={s3}"), format!("-master.port={master}"), format!("-volume.port={volume}")])
+        .args([format!("-filer.port={filer}"), format!("-admin.port={admin}")])
+        .env("AWS_ACCESS_KEY_ID", KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let server = Server { child: command.spawn().unwrap(), port: s3, _dir: dir, _turn: turn };
+    // Its door opens a little before the bucket is there: a project that can read it says when.
+    let project = Project::new(&server);
+    for _ in 0..200 {
+        if project.run(&["baseline", "verify"]).status.code() == Some(0) {
             return Some(server);
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(200));
     }
-    panic!("the server did not start within 30 s");
-}
-
-impl Server {
-    fn ask(&self, method: &str, path: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", self.port);
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        answer
-    }
+    panic!("the server did not start within 40 s");
 }
 
 /// A project whose history lies in the bucket.
@@ -92,8 +113,8 @@ impl Project {
             .env("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.port))
             .env("AWS_ALLOW_HTTP", "true")
             .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "key")
-            .env("AWS_SECRET_ACCESS_KEY", "secret-of-the-bucket")
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .args(args);
         command
     }
@@ -149,7 +170,7 @@ fn sixteen_writers_to_a_bucket_lose_nothing() {
     let slower = project.run(&["run"]);
     assert_eq!(slower.status.code(), Some(1), "{}", said(&slower));
     assert!(String::from_utf8_lossy(&slower.stdout).contains("e2e rolling: p90"), "{}", said(&slower));
-    assert!(!said(&slower).contains("secret-of-the-bucket"));
+    assert!(!said(&slower).contains(SECRET));
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Say whether the answers of many runs have moved: lengths, times, refusals, meaning
     Drift(DriftArgs),
+    /// Show which parts of a case's prompt its answer hangs on, by leaving each out
+    Explain(ExplainArgs),
     /// Keep and compare what earlier runs measured
     Baseline(BaselineArgs),
     /// Fetch the weights of the built-in encoder
@@ -445,6 +447,20 @@ pub struct CompareArgs {
     #[arg(long)]
     pub strict: bool,
     /// Write a page that puts both sides beside each other
+    #[arg(long, value_name = "FILE", value_parser = file)]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Part of the case's id; it must fit one case
+    pub case: String,
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// Send no more requests than this; what would need more is not begun
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub max_requests: u64,
+    /// Write a page with the prompt in shades
     #[arg(long, value_name = "FILE", value_parser = file)]
     pub html: Option<PathBuf>,
 }

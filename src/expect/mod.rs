@@ -15,6 +15,7 @@ mod language;
 mod length;
 pub mod meaning;
 mod numbers;
+pub mod parts;
 pub mod past;
 mod phrases;
 pub mod precision;
@@ -24,7 +25,7 @@ mod service;
 pub mod suite;
 mod text;
 
-pub use distance::{Edits, Rouge, words};
+pub use distance::{Edits, Rouge, rouge, words};
 pub use expr::Expr;
 pub use group::{Consistency, Figure, Over};
 pub use json::{JsonCheck, JsonPath};
@@ -133,6 +134,8 @@ pub enum Check {
         arguments: Option<serde_json::Value>,
         schema: Option<Arc<jsonschema::Validator>>,
         count: Option<Range>,
+        /// Functions that are called in this order; others may stand between.
+        order: Vec<String>,
     },
     FinishReason(Vec<String>),
     Logprob {
@@ -327,8 +330,8 @@ fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said
         Check::Cost { max } => return service::cost(context, *max),
         Check::FinishReason(reasons) => return service::finish_reason(exchange, reasons),
         Check::Logprob { mean, min } => return service::logprob(exchange, *mean, *min),
-        Check::ToolCall { name, arguments, schema, count } => {
-            return service::tool_call(exchange, name.as_deref(), arguments.as_ref(), schema.as_deref(), *count);
+        Check::ToolCall { name, arguments, schema, count, order } => {
+            return service::tool_call(exchange, name.as_deref(), arguments.as_ref(), schema.as_deref(), *count, order);
         }
         Check::Expr(expr) => return expr.judge(context),
         Check::NotEmpty if expectation.of == Of::Answer => {

@@ -243,7 +243,22 @@ pub(super) fn tool_call(
     arguments: Option<&Value>,
     schema: Option<&jsonschema::Validator>,
     count: Option<Range>,
+    order: &[String],
 ) -> Said {
+    if !order.is_empty() {
+        let called: Vec<&str> = exchange.tool_calls.iter().map(|c| c.name.as_str()).collect();
+        let mut rest = called.iter();
+        if let Some(missing) = order.iter().find(|wanted| !rest.any(|name| name == wanted)) {
+            let seen = if called.is_empty() { "none".to_owned() } else { called.join(", ") };
+            return Said::content(
+                false,
+                format!("expected calls in the order {}; `{missing}` is not where it should be in: {seen}", order.join(", ")),
+            );
+        }
+        if name.is_none() && arguments.is_none() && schema.is_none() && count.is_none() {
+            return Said::content(true, format!("the tools were called in the order {}", order.join(", ")));
+        }
+    }
     let calls: Vec<_> = exchange.tool_calls.iter().filter(|c| name.is_none_or(|n| c.name == n)).collect();
     let wanted = name.map_or("any tool".to_owned(), |n| format!("`{n}`"));
     if let Some(range) = count {

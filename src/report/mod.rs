@@ -1,6 +1,7 @@
 //! Views of a record, one file per format. Pure: a record in, text out.
 
 pub mod ci;
+pub mod explain;
 pub mod history;
 pub mod html;
 pub mod json;

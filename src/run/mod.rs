@@ -2,6 +2,7 @@
 
 mod case;
 mod conversation;
+pub mod explain;
 mod meaning;
 mod replay;
 mod reproduce;

@@ -123,8 +123,49 @@ fn input_length(input: &LoadInput) -> usize {
     own + input.system.as_deref().map_or(0, |s| s.chars().count()) + rows.max().unwrap_or(0)
 }
 
-/// Looks at all files together: latency limits that only short prompts are held to.
+/// Looks at all files together; each doubt is told once.
 pub fn suite(scenarios: &[Scenario]) -> Vec<Diagnostic> {
+    let mut found = short_prompts(scenarios);
+    found.extend(negation(scenarios));
+    found
+}
+
+/// What sentence vectors cannot tell: 包含电池 and 不包含电池 lie close together.
+fn negation(scenarios: &[Scenario]) -> Option<Diagnostic> {
+    let all = scenarios.iter().flat_map(|s| s.cases.iter().map(move |c| (s, c)));
+    let (scenario, case) = all.into_iter().find(|(_, case)| {
+        let expects = ready(case);
+        let by_meaning = |e: &&Expectation| mentions(e, &|c| matches!(c, Check::Similar { .. }));
+        let by_fact = |c: &Check| {
+            matches!(
+                c,
+                Check::Facts { .. }
+                    | Check::Numbers(_)
+                    | Check::Contains(_)
+                    | Check::Equals { .. }
+                    | Check::Judge { .. }
+                    | Check::Grounded { .. }
+            )
+        };
+        expects.iter().any(by_meaning) && !expects.iter().any(|e| mentions(e, &by_fact))
+    })?;
+    let warning = Diagnostic::error(
+        "negation",
+        format!(
+            "`{}` is judged by `similar` alone, and no encoder sees negation: an answer that says the opposite is similar, too",
+            case.name
+        ),
+    );
+    Some(
+        warning
+            .warning()
+            .at(&scenario.source, case.place)
+            .hint("add what must be stated: `facts`, `contains`, `not: { contains: … }` or a `judge`"),
+    )
+}
+
+/// Latency limits that only short prompts are held to.
+fn short_prompts(scenarios: &[Scenario]) -> Vec<Diagnostic> {
     let mut limited = Vec::new();
     for scenario in scenarios {
         for case in &scenario.cases {

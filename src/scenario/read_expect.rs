@@ -384,6 +384,7 @@ impl ExpectReader<'_, '_> {
                     None => None,
                 },
                 count: value.get("count").and_then(range_of),
+                order: texts(value.get("order")),
             },
             "finish_reason" => {
                 const KNOWN: [&str; 6] = ["stop", "length", "tool_calls", "content_filter", "function_call", "eos_token"];

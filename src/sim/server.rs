@@ -189,6 +189,8 @@ struct Asked {
     usage: bool,
     max_tokens: usize,
     logprobs: bool,
+    /// The log probabilities of the prompt itself are asked for, as vLLM gives them.
+    prompt_logprobs: bool,
     prompt_tokens: u64,
 }
 
@@ -202,6 +204,7 @@ fn asked(body: &Value, chat: bool) -> Result<Asked, &'static str> {
         usage: body["stream_options"]["include_usage"].as_bool().unwrap_or(false),
         max_tokens: ["max_completion_tokens", "max_tokens"].iter().find_map(|k| body[*k].as_u64()).unwrap_or(4096) as usize,
         logprobs: body["logprobs"].as_bool().unwrap_or(false),
+        prompt_logprobs: body["prompt_logprobs"].is_number(),
         prompt_tokens: 0,
     };
     if chat {
@@ -348,6 +351,8 @@ struct Reply {
     gaps: Vec<Duration>,
     usage: bool,
     logprob: Option<f64>,
+    /// Of each token of the prompt.
+    prompt_logprob: Option<f64>,
     cut_after: Option<usize>,
     end_after: Option<usize>,
     malformed_after: Option<usize>,
@@ -406,6 +411,7 @@ impl Reply {
             prompt_tokens: asked.prompt_tokens,
             usage: script.usage && (asked.usage || !asked.stream),
             logprob: asked.logprobs.then(|| rule.logprob.unwrap_or(-0.1)),
+            prompt_logprob: rule.logprob.filter(|_| asked.prompt_logprobs),
             cut_after: n(fault.cut_after),
             end_after: n(fault.end_after),
             malformed_after: n(fault.malformed_after),
@@ -523,6 +529,11 @@ async fn whole(service: Arc<Service>, reply: Reply) -> Response {
     let mut body = json!({"id": format!("sim-{}", reply.number), "object": "chat.completion", "created": 0, "model": reply.model, "choices": [choice]});
     if reply.usage {
         body["usage"] = reply.usage_json();
+    }
+    if let Some(logprob) = reply.prompt_logprob {
+        let one = json!({"0": {"logprob": logprob, "rank": 1, "decoded_token": ""}});
+        let list: Vec<Value> = (0..reply.prompt_tokens).map(|i| if i == 0 { Value::Null } else { one.clone() }).collect();
+        body["prompt_logprobs"] = json!(list);
     }
     finish(&service, &reply);
     axum::Json(body).into_response()

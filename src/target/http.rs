@@ -52,6 +52,8 @@ enum Sent {
 /// An HTTP client that keeps up to `idle` connections open.
 fn client(target: &Target, ca: Option<&[u8]>, idle: usize) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
+        // Another feature of the build may bring HTTP/2 along; every build measures alike.
+        .http1_only()
         .user_agent(concat!("roadworthy/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(target.timeouts.connect)
         .pool_max_idle_per_host(idle)

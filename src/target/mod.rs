@@ -8,6 +8,7 @@ mod lane;
 mod limits;
 pub(crate) mod ready;
 mod route;
+mod score;
 pub mod sse;
 pub mod wire;
 
