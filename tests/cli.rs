@@ -1,5 +1,7 @@
 //! What the examples under `tests/spec` cannot show: several runs after one another, signals, other processes.
 
+mod common;
+
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -33,12 +35,7 @@ impl Project {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
-        for (name, _) in std::env::vars()
-            .filter(|(n, _)| n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST") || n.ends_with("_PROXY") || n.ends_with("_proxy"))
-        {
-            command.env_remove(name);
-        }
+        let mut command = common::roadworthy();
         command.current_dir(self.dir.path()).args(args);
         command
     }
@@ -673,6 +670,15 @@ fn a_prompt_is_explained_by_leaving_its_parts_out() {
         scored.contains("log probability of a token, -0.10 with all") && scored.contains(" 2.900 ████████████ 我们的保修期为 24 个月，"),
         "{scored}"
     );
+
+    // A service that breaks down on the way has said nothing about the prompt.
+    project.write(
+        "x.sim.yaml",
+        "simulated: x\nrules:\n  - { when: { contains: 24 个月 }, answer: 保修期为 24 个月。 }\n  - { fault: { status: 500, message: out of memory } }\n",
+    );
+    let broken = project.run(&["explain", "warranty"]);
+    assert_eq!(broken.status.code(), Some(3), "{}", text(&broken.stdout));
+    assert!(text(&broken.stderr).contains("was not answered: status 500"), "{}", text(&broken.stderr));
 
     for (args, why) in [
         (&["explain", "short"][..], "nothing to leave out"),

@@ -1,6 +1,8 @@
 //! `roadworthy load` against a simulated service over real sockets: whatever a service does wrong is counted under its name, the
 //! accounts balance, and an interrupt loses nothing.
 
+mod common;
+
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -27,11 +29,7 @@ impl Project {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
-        let ours = |n: &String| n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST") || n.to_lowercase().ends_with("_proxy");
-        std::env::vars().map(|v| v.0).filter(ours).for_each(|n| {
-            command.env_remove(n);
-        });
+        let mut command = common::roadworthy();
         command.current_dir(self.dir.path()).env("CI", "1").arg("load").args(args);
         command
     }
@@ -141,6 +139,15 @@ fn an_interrupt_reports_what_there_is() {
     let shown = text(&out.stdout);
     assert!(shown.contains("interrupted: these are the figures up to then") && shown.contains("answers/s"), "{shown}");
     assert!(std::fs::read_to_string(p.dir.path().join("j.xml")).unwrap().contains("interrupted"));
+}
+
+#[test]
+fn what_a_service_says_of_people_stays_out_of_the_record() {
+    let p = project("  - { when: { times: 1 }, answer: ok }\n  - { fault: { status: 500, message: call 13812345678 } }\n");
+    let (out, load) = p.load(&["--users", "2", "--requests", "10", "--prompt", "x"]);
+    let journal = std::fs::read_to_string(p.journal()).unwrap();
+    assert!(load["first_errors"][0]["excerpt"].as_str().unwrap().contains("call [masked: a mobile phone number]"), "{load}");
+    assert!(!journal.contains("13812345678"), "{}", text(&out.stdout));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Cases and loads go through the proxies that the environment names, in clear and through a tunnel, with a company's own CA.
 
+mod common;
+
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -90,11 +92,7 @@ async fn simulated() -> (roadworthy::sim::Running, u16) {
 }
 
 async fn roadworthy(dir: &Path, variable: &str, port: u16, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
-    let foreign = |n: &String| n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST") || n.to_lowercase().ends_with("_proxy");
-    std::env::vars().map(|v| v.0).filter(foreign).for_each(|n| {
-        command.env_remove(n);
-    });
+    let mut command = common::roadworthy();
     command.current_dir(dir).env("CI", "1").env(variable, format!("http://u:p@127.0.0.1:{port}")).args(args);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }

@@ -2,6 +2,8 @@
 //! Needs python3 and what `tests/real/install` puts in place. Without it the test is skipped loudly; with
 //! `ROADWORTHY_REQUIRE_REAL=1` its absence is a failure.
 
+mod common;
+
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -192,12 +194,7 @@ fn the_cycle_of_history() {
         "targets: { default: { base_url: \"${MODEL_URL}\", model: smollm2, limits: { concurrency: 1 }, timeout: { first_token: 10s } } }\n",
     );
     let roadworthy = |url: &str, args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
-        let foreign = |n: &String| ["ROADWORTHY_", "NEXTEST", "GITHUB_", "CI_"].iter().any(|p| n.starts_with(p));
-        for name in std::env::vars().map(|v| v.0).filter(foreign) {
-            command.env_remove(name);
-        }
-        let out = command.current_dir(temp.path()).env("MODEL_URL", url).args(args).output().unwrap();
+        let out = common::roadworthy().current_dir(temp.path()).env("MODEL_URL", url).args(args).output().unwrap();
         let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         println!("roadworthy {}: {:?}", args.join(" "), out.status.code());
         (out.status.code(), said)

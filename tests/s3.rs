@@ -1,6 +1,8 @@
 //! Histories in a bucket: a real server that speaks S3, and many writers at once. `tests/s3/install` fetches the server.
 #![cfg(feature = "s3")]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -100,14 +102,7 @@ impl Project {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
-        for (name, _) in std::env::vars() {
-            if ["ROADWORTHY_", "NEXTEST", "GITHUB_", "CI_", "AWS_"].iter().any(|p| name.starts_with(p))
-                || name.to_lowercase().ends_with("_proxy")
-            {
-                command.env_remove(name);
-            }
-        }
+        let mut command = common::roadworthy();
         command
             .current_dir(self.dir.path())
             .env("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.port))

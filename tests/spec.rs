@@ -3,10 +3,11 @@
 //!
 //! A first line `# args: …` adds flags.
 
+mod common;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec");
@@ -29,12 +30,7 @@ fn example(root: &Path, file: &Path) -> Result<(), String> {
     let junit = temp.path().join("junit.xml");
     let head = String::from_utf8_lossy(&std::fs::read(file).map_err(|e| e.to_string())?).lines().next().unwrap_or_default().to_owned();
     let extra: Vec<&str> = head.strip_prefix("# args: ").map(|a| a.split_whitespace().collect()).unwrap_or_default();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roadworthy"));
-    for (name, _) in std::env::vars().filter(|(n, _)| {
-        n.starts_with("ROADWORTHY_") || n.starts_with("NEXTEST_") || n.ends_with("_PROXY") || n.ends_with("_proxy") || n == "CI_COMMIT_SHA"
-    }) {
-        command.env_remove(name);
-    }
+    let mut command = common::roadworthy();
     let output = command
         .current_dir(root)
         .arg("run")

@@ -8,20 +8,13 @@ use crate::options::{Address, EmbeddingSource};
 use crate::plan::Planned;
 use crate::redact::Redactor;
 use crate::report::explain::{Shown, View, html, terminal};
-use crate::run::Encoder;
 use crate::run::explain::{Explained, Question};
 use crate::verdict::Exit;
-use std::path::Path;
 
 pub fn main(args: &ExplainArgs) -> Exit {
     let color = output::color(args.project.common.color);
-    let opened = project::open(&args.project.common, Path::new(".")).and_then(|project| {
-        let scenarios = project.scenarios(&args.project)?;
-        let planned = project.plan(&scenarios)?;
-        Ok((project, planned))
-    });
-    let (project, planned) = match opened {
-        Ok(opened) => opened,
+    let (project, planned) = match project::planned(&args.project) {
+        Ok(planned) => planned,
         Err(found) => {
             output::diagnostics(&found, color);
             return Exit::BadInput;
@@ -34,14 +27,7 @@ pub fn main(args: &ExplainArgs) -> Exit {
             let view = view(&explained);
             data(&redactor.clean(&terminal(&view, color)));
             talk(&format!("{} requests sent", explained.requests));
-            let Some(path) = &args.html else { return Exit::Pass };
-            match output::write_file(path, &redactor.clean(&html(&view))) {
-                Ok(()) => Exit::Pass,
-                Err(why) => {
-                    talk(&format!("error: {why}"));
-                    Exit::NotWritten
-                }
-            }
+            output::written(args.html.as_deref(), || redactor.clean(&html(&view)))
         }
         Err((exit, why)) => {
             talk(&redactor.clean(&format!("error: {why}")));
@@ -65,22 +51,12 @@ fn one<'a>(planned: &'a [Planned], part: &str) -> Result<&'a Planned, String> {
     }
 }
 
-/// The built-in encoder where the project uses it.
-fn encoder(project: &project::Project) -> Result<Option<Box<dyn Encoder>>, String> {
-    match &project.options.embeddings {
-        Some(e) => match &e.source {
-            EmbeddingSource::BuiltIn { model_dir } => models::encoder(model_dir.as_ref().map(|d| project.root.join(d)), e.limit).map(Some),
-            EmbeddingSource::Endpoint { .. } => Ok(None),
-        },
-        None => Ok(None),
-    }
-}
-
 fn ask(project: &project::Project, case: &Planned, args: &ExplainArgs) -> Result<Explained, (Exit, String)> {
     let judge = |why: String| (Exit::CouldNotJudge, why);
     let target =
         project.options.targets.get(&case.target).ok_or_else(|| (Exit::BadInput, format!("there is no target `{}`", case.target)))?;
-    let encoder = encoder(project).map_err(judge)?;
+    let built_in = matches!(&project.options.embeddings, Some(e) if matches!(e.source, EmbeddingSource::BuiltIn { .. }));
+    let encoder = built_in.then(|| models::of_project(project)).transpose().map_err(judge)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|e| judge(e.to_string()))?;
     let script = match &target.address {
         Address::Simulate(file) => Some(
@@ -100,7 +76,7 @@ fn ask(project: &project::Project, case: &Planned, args: &ExplainArgs) -> Result
             let why = format!("that is more than --max-requests {}; allow more, or explain a shorter prompt", args.max_requests);
             return Err((Exit::BadInput, why));
         }
-        question.explain(|| {}).await.map_err(judge)
+        question.explain().await.map_err(judge)
     })
 }
 

@@ -5,6 +5,7 @@ mod baseline;
 mod check;
 mod compare;
 mod config;
+mod drift;
 mod explain;
 mod history;
 mod import;
@@ -47,7 +48,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         args::Command::Merge(args) => merge::main(&args),
         args::Command::Compare(args) => compare::main(&args),
         args::Command::Explain(args) => explain::main(&args),
-        args::Command::Drift(args) => compare::drift(&args),
+        args::Command::Drift(args) => drift::main(&args),
         args::Command::Models(args) => models::main(&args),
         args::Command::History(args) => history::main(&args),
         args::Command::Import(args) => import::main(&args),

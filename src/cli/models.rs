@@ -2,6 +2,8 @@
 
 use super::args::{ModelsArgs, ModelsCommand};
 use super::output::{data, talk};
+use super::project::Project;
+use crate::options::{EmbeddingSource, Embeddings};
 use crate::run::Encoder;
 use crate::semantic::{self, FILE_NAME};
 use crate::verdict::Exit;
@@ -72,7 +74,7 @@ impl Encoder for BuiltIn {
 }
 
 /// The encoder with its weights, or why it cannot be had.
-pub fn encoder(dir: Option<PathBuf>, limit: Option<f64>) -> Result<Box<dyn Encoder>, String> {
+fn encoder(dir: Option<PathBuf>, limit: Option<f64>) -> Result<Box<dyn Encoder>, String> {
     let told = dir.as_ref().map(|d| format!(" --model-dir {}", d.display())).unwrap_or_default();
     let path = file(dir);
     if !path.is_file() {
@@ -81,6 +83,16 @@ pub fn encoder(dir: Option<PathBuf>, limit: Option<f64>) -> Result<Box<dyn Encod
     let bytes = std::fs::read(&path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
     let encoder = semantic::Encoder::from_bytes(bytes).map_err(|e| format!("{} is damaged ({e}); pull it again", path.display()))?;
     Ok(Box::new(BuiltIn { encoder, limit: limit.unwrap_or(LIMIT) }))
+}
+
+/// The built-in encoder, from where the project says its weights lie; from the cache when it says nothing.
+pub fn of_project(project: &Project) -> Result<Box<dyn Encoder>, String> {
+    match &project.options.embeddings {
+        Some(Embeddings { source: EmbeddingSource::BuiltIn { model_dir }, limit }) => {
+            encoder(model_dir.as_ref().map(|dir| project.root.join(dir)), *limit)
+        }
+        _ => encoder(None, None),
+    }
 }
 
 fn pull(name: &str, from: Option<&str>, model_dir: Option<PathBuf>) -> Result<PathBuf, (Exit, String)> {

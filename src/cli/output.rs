@@ -2,6 +2,7 @@
 
 use super::args::Color;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::verdict::Exit;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
@@ -53,6 +54,21 @@ pub fn diagnostics(found: &[Diagnostic], color: bool) {
 pub fn append_file(path: &Path, text: &str) -> Result<(), String> {
     let append = || std::fs::OpenOptions::new().create(true).append(true).open(path).and_then(|mut f| f.write_all(text.as_bytes()));
     append().map_err(|e| format!("{} cannot be written: {e}", path.display()))
+}
+
+/// Writes the file that a flag names, if it names one, and tells what became of it.
+pub fn written(path: Option<&Path>, render: impl FnOnce() -> String) -> Exit {
+    let Some(path) = path else { return Exit::Pass };
+    match write_file(path, &render()) {
+        Ok(()) => {
+            talk(&format!("wrote {}", path.display()));
+            Exit::Pass
+        }
+        Err(why) => {
+            talk(&format!("error: {why}"));
+            Exit::NotWritten
+        }
+    }
 }
 
 /// Writes a file whole or not at all, making its folder. A device, pipe or link is written to, never replaced:

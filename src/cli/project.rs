@@ -42,6 +42,14 @@ fn read_text(path: &Path, name: &str) -> Result<String, Diagnostic> {
     })
 }
 
+/// Opens the project and plans every case that the arguments name.
+pub fn planned(args: &ProjectArgs) -> Result<(Project, Vec<Planned>), Vec<Diagnostic>> {
+    let project = open(&args.common, Path::new("."))?;
+    let scenarios = project.scenarios(args)?;
+    let planned = project.plan(&scenarios)?;
+    Ok((project, planned))
+}
+
 /// Opens the project of the working directory.
 pub fn open(common: &CommonArgs, from: &Path) -> Result<Project, Vec<Diagnostic>> {
     let config = find_config(common.config.as_deref(), from)?;

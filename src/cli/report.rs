@@ -38,12 +38,7 @@ pub fn report(args: &ReportArgs) -> Exit {
 
 pub fn replay(args: &ReplayArgs) -> Exit {
     let color = output::color(args.common.color);
-    let planned = project::open(&args.common, Path::new(".")).and_then(|project| {
-        let scenarios = project.scenarios(&ProjectArgs { paths: args.paths.clone(), common: args.common.clone() })?;
-        let planned = project.plan(&scenarios)?;
-        Ok((project, planned))
-    });
-    let (project, planned) = match planned {
+    let (project, planned) = match project::planned(&ProjectArgs { paths: args.paths.clone(), common: args.common.clone() }) {
         Ok(planned) => planned,
         Err(found) => {
             output::diagnostics(&found, color);

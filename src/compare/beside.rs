@@ -34,6 +34,8 @@ pub fn judge(record: &RunRecord, name: &str, limit: f64) -> Option<CaseRecord> {
         id: format!("suite::beside {name}"),
         scenario: "suite".into(),
         name: format!("beside {name}"),
+        file: cases[0].file.clone(),
+        line: cases[0].line,
         layer: "scenario".into(),
         target: cases[0].target.clone(),
         verdict,

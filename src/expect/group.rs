@@ -2,12 +2,11 @@
 
 use super::distance::{Rouge, rouge, words};
 use super::key_facts::{Facts, Spoken, plain};
-use super::meaning::Need;
+use super::meaning::{Need, key};
 use super::{Check, Expectation, Of, Said, json, text};
 use crate::exchange::Exchange;
 use crate::finding::{Finding, Topic};
 use crate::record::{Attempt, Fetched, Trial};
-use crate::units::fingerprint;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -100,12 +99,12 @@ pub fn needs(expectation: &Expectation, attempt: &Attempt) -> Option<Need> {
     let texts = thinned(answers(expectation, asked(wanted, attempt)).ok()?);
     match wanted.over {
         Over::History => (!texts.is_empty()).then(|| Need::Centroid { key: centroid_key(&texts), texts }),
-        _ => (texts.len() > 1).then(|| Need::Similarity { key: fingerprint(&texts), texts }),
+        _ => (texts.len() > 1).then(|| Need::Similarity { key: key(&texts), texts }),
     }
 }
 
 fn centroid_key(texts: &[String]) -> String {
-    format!("centroid {}", fingerprint(texts))
+    format!("centroid {}", key(texts))
 }
 
 /// The trials that are looked at.
@@ -266,7 +265,7 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
         }
     }
     if let Some(min) = wanted.similarity {
-        match super::meaning::similarity(&fingerprint(&thinned(answers)), fetched) {
+        match super::meaning::similarity(&key(&thinned(answers)), fetched) {
             Ok((cosine, encoder, _)) => {
                 parts.push((cosine + 1e-9 >= min, format!("mean similarity of all pairs {cosine:.3} ({encoder}), expected {min}")));
             }

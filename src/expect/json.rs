@@ -165,7 +165,7 @@ fn twin(text: &str) -> Option<String> {
 
 /// Whether the answer can be read as JSON at all.
 pub(super) fn is_json(text: &str) -> bool {
-    parse(text).is_ok()
+    serde_json::from_str::<serde::de::IgnoredAny>(unfence(text).0).is_ok()
 }
 
 pub(super) fn text_at(text: &str, path: &JsonPath) -> Result<String, Said> {

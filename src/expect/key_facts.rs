@@ -53,8 +53,8 @@ impl Facts {
     }
 
     /// What most of several answers hold.
-    fn of_most(answers: &[&Exchange]) -> Facts {
-        let each: Vec<Facts> = answers.iter().map(|e| Facts::of(e)).collect();
+    fn of_most(answers: &[Exchange]) -> Facts {
+        let each: Vec<Facts> = answers.iter().map(Facts::of).collect();
         let most = |of: fn(&Facts) -> &BTreeSet<String>| {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
             each.iter().flat_map(of).for_each(|fact| *counts.entry(fact).or_default() += 1);
@@ -113,10 +113,18 @@ pub struct Spoken {
 }
 
 impl Spoken {
-    /// `None` without a complete answer.
+    /// `None` without a complete answer. Personal data counts by its kind only, as records keep it: an answer must look the same today
+    /// and in the record it is compared with.
     pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>, fetched: &[Fetched]) -> Option<Spoken> {
         let last = trials.into_iter().filter_map(|t| t.turns.last()).map(|t| &t.exchange);
-        let answers: Vec<&Exchange> = last.filter(|e| e.failure.is_none()).collect();
+        let answers: Vec<Exchange> = last
+            .filter(|e| e.failure.is_none())
+            .map(|e| {
+                let mut kept = e.clone();
+                kept.mask_personal();
+                kept
+            })
+            .collect();
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         answers.iter().for_each(|e| *counts.entry(plain(&e.answer)).or_default() += 1);
         let (text, same) = counts.into_iter().rev().max_by_key(|(_, n)| *n)?;

@@ -4,7 +4,6 @@
 use super::{Check, Context, Expectation, Said, subject};
 use crate::finding::Outcome;
 use crate::record::Fetched;
-use crate::units::fingerprint;
 
 /// What has to be fetched before an expectation can be judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +22,17 @@ impl Need {
             Need::Similarity { key, .. } | Need::Centroid { key, .. } | Need::Votes { key, .. } => key,
         }
     }
+}
+
+/// What was fetched for some texts is found again under this: personal data counts by its kind, as a record keeps it, so that a record
+/// can be judged again.
+pub(super) fn key(texts: &[impl AsRef<str>]) -> String {
+    let kept = texts.iter().map(|text| {
+        let mut text = text.as_ref().to_owned();
+        crate::redact::personal::mask(&mut text);
+        text
+    });
+    crate::units::fingerprint(&kept.collect::<Vec<_>>())
 }
 
 /// True when an expectation cannot be judged without a model.
@@ -47,14 +57,14 @@ fn collect(expectation: &Expectation, context: &Context, out: &mut Vec<Need>) {
             if let Ok(text) = subject(&expectation.of, context) {
                 out.extend(to.iter().map(|reference| {
                     let texts = vec![text.to_string(), reference.clone()];
-                    Need::Similarity { key: fingerprint(&texts), texts }
+                    Need::Similarity { key: key(&texts), texts }
                 }));
             }
         }
         Check::Judge { rubric, min, votes } => {
             if let Ok(text) = subject(&expectation.of, context) {
                 out.push(Need::Votes {
-                    key: fingerprint(&[rubric.as_str(), &text]),
+                    key: key(&[rubric.as_str(), &text]),
                     rubric: rubric.clone(),
                     prompt: context.prompt.to_owned(),
                     answer: text.into_owned(),
@@ -95,7 +105,7 @@ pub(super) fn centroid<'a>(key: &str, fetched: &'a [Fetched]) -> Result<&'a crat
 pub(super) fn similar(text: &str, to: &[String], min: Option<f64>, fetched: &[Fetched]) -> Said {
     let mut best: Option<(f64, &str, Option<f64>, &String)> = None;
     for reference in to {
-        match similarity(&fingerprint(&[text, reference]), fetched) {
+        match similarity(&key(&[text, reference]), fetched) {
             Ok((cosine, encoder, limit)) => {
                 if best.is_none_or(|(b, ..)| cosine > b) {
                     best = Some((cosine, encoder, limit, reference));
@@ -115,7 +125,7 @@ pub(super) fn similar(text: &str, to: &[String], min: Option<f64>, fetched: &[Fe
 }
 
 pub(super) fn judged(text: &str, rubric: &str, min: f64, fetched: &[Fetched]) -> Said {
-    let key = fingerprint(&[rubric, text]);
+    let key = key(&[rubric, text]);
     let votes: Vec<(f64, &str)> = fetched
         .iter()
         .filter_map(|f| match f {

@@ -3,7 +3,8 @@
 use crate::diagnostic::Diagnostic;
 use crate::load::judge::LoadExpectation;
 use crate::load::{Abort, Objective, Shape};
-use crate::scenario::template::{render, render_json, render_params};
+use crate::scenario::params::render_params;
+use crate::scenario::template::{render, render_json};
 use crate::scenario::{Layer, Load, LoadInput, LoadSource, Monitor, Scenario};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -167,6 +167,15 @@ pub enum Fetched {
     Missing { key: String, why: String },
 }
 
+impl Fetched {
+    /// A judge may quote what it judged.
+    fn mask_personal(&mut self) {
+        if let Fetched::Vote { reason, .. } = self {
+            personal::mask(reason);
+        }
+    }
+}
+
 /// One conversation, judged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trial {
@@ -248,11 +257,14 @@ impl CaseRecord {
             for turn in trials.flat_map(|t| &mut t.turns) {
                 turn.exchange.mask_personal();
                 turn.findings.iter_mut().for_each(Finding::mask_personal);
+                turn.fetched.iter_mut().for_each(Fetched::mask_personal);
             }
             attempt.group.iter_mut().for_each(Finding::mask_personal);
         }
-        personal::mask(&mut self.why);
-        personal::mask(&mut self.reproduce);
+        let said = self.load.iter_mut().flat_map(|l| &mut l.first_errors).map(|e| &mut e.excerpt);
+        said.chain([&mut self.why, &mut self.reproduce]).for_each(|text| {
+            personal::mask(text);
+        });
     }
 
     /// The findings of the deciding attempt, in order.

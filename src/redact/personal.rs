@@ -54,7 +54,9 @@ fn may_hold(text: &str) -> bool {
             return true;
         }
     }
-    ["sk-", "pk-", "rk-", "AKIA", "gh", "glpat-", "AIza", "LTAI", "-----BEGIN", "eyJ"].iter().any(|mark| text.contains(mark))
+    ["sk-", "pk-", "rk-", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "glpat-", "AIza", "LTAI", "-----BEGIN", "eyJ"]
+        .iter()
+        .any(|mark| text.contains(mark))
 }
 
 fn patterns() -> &'static [(&'static str, regex::Regex)] {

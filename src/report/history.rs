@@ -19,7 +19,13 @@ pub fn render(records: &[RunRecord], releases: &BTreeMap<String, String>) -> Str
     let cases: Vec<Value> = cases.into_iter().map(|(id, points)| json!({"id": id, "points": points})).collect();
     let data = json!({"runs": runs, "cases": cases}).to_string();
     let noscript = format!("<noscript><p>{} runs. The history is shown by a script.</p></noscript>", sorted.len());
-    assemble(include_str!("html/history.html"), include_str!("html/history.js"), include_str!("html/history.json"), &data, &noscript)
+    assemble(
+        include_str!("html/history.html"),
+        concat!(include_str!("html/small.js"), include_str!("html/history.js")),
+        include_str!("html/history.json"),
+        &data,
+        &noscript,
+    )
 }
 
 fn run(record: &RunRecord, releases: &BTreeMap<String, String>) -> Value {
@@ -93,7 +99,7 @@ mod tests {
         let both = |v: &Value| v.as_array().is_some_and(|a| a.len() == 2 && a.iter().all(|w| w.as_str().is_some_and(|w| !w.is_empty())));
         assert!(words.as_object().unwrap().values().all(both));
         let used = regex::Regex::new(r#"\bt\("([a-z_0-9]+)""#).unwrap();
-        for found in used.captures_iter(include_str!("html/history.js")) {
+        for found in used.captures_iter(concat!(include_str!("html/small.js"), include_str!("html/history.js"))) {
             assert!(words.get(&found[1]).is_some(), "{}", &found[1]);
         }
     }

@@ -15,7 +15,8 @@ pub fn render(record: &RunRecord) -> Result<String, String> {
 
 /// Puts a page together; `words` and `data` are JSON.
 pub(super) fn assemble(page: &str, script: &str, words: &str, data: &str, noscript: &str) -> String {
-    let parts: [(&str, String); 5] = [
+    let parts: [(&str, String); 6] = [
+        ("<!--HEAD-->", include_str!("html/head.html").trim_end().to_owned()),
         ("/*STYLE*/", STYLE.to_owned()),
         ("/*SCRIPT*/", script.to_owned()),
         ("/*WORDS*/", inert(words)),

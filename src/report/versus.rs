@@ -64,7 +64,7 @@ mod tests {
         let both = |v: &Value| v.as_array().is_some_and(|a| a.len() == 2 && a.iter().all(|w| w.as_str().is_some_and(|w| !w.is_empty())));
         assert!(words.as_object().unwrap().values().all(both));
         let used = regex::Regex::new(r#"\bt\("([a-z_0-9]+)""#).unwrap();
-        let page = [include_str!("html/versus.js"), include_str!("html/versus.html")].concat();
+        let page = [include_str!("html/small.js"), include_str!("html/versus.js"), include_str!("html/versus.html")].concat();
         for found in used.captures_iter(&page) {
             assert!(words.get(&found[1]).is_some(), "{}", &found[1]);
         }

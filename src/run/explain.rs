@@ -7,7 +7,7 @@ use crate::expect::parts::{phrases, sentences};
 use crate::expect::{Rouge, rouge, words};
 use crate::plan::Planned;
 use crate::record::centroid::Centroid;
-use crate::target::{Request, Service};
+use crate::target::{Request, Scoring, Service};
 use serde_json::{Map, Value, json};
 
 /// Parts that are looked into phrase by phrase, at most.
@@ -93,14 +93,14 @@ impl<'a> Question<'a> {
     pub fn cost(&self) -> Cost {
         let mut inside: Vec<u64> = self.parts.iter().map(|p| phrases(&p.text).len() as u64).filter(|n| *n > 1).collect();
         inside.sort_unstable_by(|a, b| b.cmp(a));
-        let requests = 2 + self.parts.len() as u64 + inside.iter().take(LOOKED_INTO).sum::<u64>();
+        let requests = 1 + Scoring::ALL.len() as u64 + self.parts.len() as u64 + inside.iter().take(LOOKED_INTO).sum::<u64>();
         Cost { parts: self.parts.len(), requests }
     }
 
-    /// Asks, and measures part by part; `step` hears of every request.
-    pub async fn explain(self, step: impl Fn()) -> Result<Explained, String> {
+    /// Asks, and measures part by part.
+    pub async fn explain(self) -> Result<Explained, String> {
         let original = self.ask(&self.messages).await;
-        step();
+        let mut requests = 1;
         if let Some(failure) = &original.failure {
             return Err(format!("the prompt itself failed: {}", failure.message));
         }
@@ -108,22 +108,26 @@ impl<'a> Question<'a> {
             return Err("the answer is empty, so nothing hangs on anything".into());
         }
         let tokens = original.usage.map_or(original.timing.token_events, |u| u.completion_tokens);
-        let base = self.service.score(&self.messages, &original.answer, tokens).await;
-        step();
-        let mut requests = 2;
-        let by = match (base, self.encoder) {
-            (Some(base), _) => {
-                format!("how much less likely the answer becomes without the part (log probability of a token, {base:.2} with all)")
+        let mut scored = None;
+        for by in Scoring::ALL {
+            requests += 1;
+            if let Ok(with_all) = self.service.score(by, &self.messages, &original.answer, tokens).await {
+                scored = Some(Scored { by, with_all, tokens });
+                break;
             }
+        }
+        let by = match (&scored, self.encoder) {
+            (Some(scored), _) => format!(
+                "how much less likely the answer becomes without the part (log probability of a token, {:.2} with all)",
+                scored.with_all
+            ),
             (None, Some(encoder)) => format!("how far the answer moves without the part (sentence vectors of {})", encoder.name()),
             (None, None) => "how far the answer moves without the part (1 − ROUGE-L)".to_owned(),
         };
         let mut parts = self.parts.clone();
         for i in 0..parts.len() {
-            let measured = self.measure(&parts, i, &original, base, tokens).await?;
-            (parts[i].weight, parts[i].changes) = measured;
+            (parts[i].weight, parts[i].changes) = self.measure(&parts, i, &original, scored.as_ref()).await?;
             requests += 1;
-            step();
         }
         // The heaviest are looked into, last ones first, so that places before them stay.
         let most = parts.iter().map(|p| p.weight).fold(0.0, f64::max);
@@ -140,10 +144,8 @@ impl<'a> Question<'a> {
             let mut finer = parts.clone();
             finer.splice(place..=place, pieces.iter().map(|text| part(message, &role, text.clone())));
             for i in place..place + pieces.len() {
-                let measured = self.measure(&finer, i, &original, base, tokens).await?;
-                (finer[i].weight, finer[i].changes) = measured;
+                (finer[i].weight, finer[i].changes) = self.measure(&finer, i, &original, scored.as_ref()).await?;
                 requests += 1;
-                step();
             }
             // Phrases that carry nothing alone leave the sentence whole: only together they matter.
             if finer[place..place + pieces.len()].iter().any(|p| p.weight >= parts[place].weight / 2.0) {
@@ -159,8 +161,7 @@ impl<'a> Question<'a> {
         parts: &[Part],
         without: usize,
         original: &Exchange,
-        base: Option<f64>,
-        tokens: u64,
+        scored: Option<&Scored>,
     ) -> Result<(f64, Vec<String>), String> {
         let mut messages = self.messages.clone();
         for (i, message) in messages.iter_mut().enumerate() {
@@ -171,14 +172,19 @@ impl<'a> Question<'a> {
         }
         // A message without a word is left out: many services refuse it.
         messages.retain(|m| m["content"].as_str().is_none_or(|text| !text.trim().is_empty()));
-        if let Some(base) = base {
-            let now = self.service.score(&messages, &original.answer, tokens).await.ok_or("the service stopped scoring texts")?;
-            return Ok(((base - now).max(0.0), Vec::new()));
+        if let Some(Scored { by, with_all, tokens }) = scored {
+            let now = self.service.score(*by, &messages, &original.answer, *tokens).await;
+            let now = now.map_err(|why| format!("the prompt without \"{}\" was not scored: {why}", told(&parts[without])))?;
+            return Ok(((with_all - now).max(0.0), Vec::new()));
         }
         if messages.is_empty() {
             return Ok((1.0, Vec::new()));
         }
         let other = self.ask(&messages).await;
+        // A service may refuse a prompt that lacks this part: then all hangs on it. One that is down or overloaded tells nothing.
+        if let Some(failure) = other.failure.as_ref().filter(|_| !matches!(other.status, Some(400 | 413 | 422))) {
+            return Err(format!("the prompt without \"{}\" was not answered: {}", told(&parts[without]), failure.message));
+        }
         let changes = Facts::of(original).changes(&Facts::of(&other));
         let same = match self.encoder {
             Some(encoder) => {
@@ -193,6 +199,17 @@ impl<'a> Question<'a> {
     async fn ask(&self, messages: &[Value]) -> Exchange {
         self.service.ask(&Request { messages, params: &self.params, stream: self.service.target.stream, total: self.timeout }, 0.0).await
     }
+}
+
+/// How the answer was scored with every part in place.
+struct Scored {
+    by: Scoring,
+    with_all: f64,
+    tokens: u64,
+}
+
+fn told(part: &Part) -> String {
+    crate::redact::excerpt(part.text.trim(), 40)
 }
 
 fn part(message: usize, role: &str, text: String) -> Part {

@@ -5,7 +5,7 @@ use super::grammar::{Key, Kind};
 use super::read_expect::{Compiled, expectations};
 use super::tree::{Node, Value as Tree};
 use super::vocabulary::FILE_KEYS;
-use super::{Case, Expected, Files, Input, Layer, Scenario, Skip, TurnInput, dataset, traps, tree};
+use super::{Case, Expected, Files, Input, Layer, Scenario, Skip, TurnInput, dataset, params, traps, tree};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::mutate::Mutation;
 use crate::units::{self, Share};
@@ -56,6 +56,9 @@ pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Di
     let mut reader = Reader { checker: Checker::new(source), files, compiled: Compiled::default(), templates: is_template(&source.text) };
     let name = root.get("scenario").and_then(Node::text).unwrap_or_default().to_owned();
     let defaults = root.get("defaults");
+    if let Some(shared) = defaults.and_then(|d| d.get("params")) {
+        params::ranges(shared, &mut reader.checker);
+    }
     let mut cases: Vec<Case> = Vec::new();
     let mut lines = std::collections::HashMap::new();
     let loads = root.get("loads").and_then(Node::items).unwrap_or_default();
@@ -117,20 +120,7 @@ impl Reader<'_> {
         tags.sort();
         tags.dedup();
 
-        let merged = |key: &str| {
-            let mut map = Map::new();
-            for from in [defaults.and_then(|d| d.get(key)), node.get(key)].into_iter().flatten() {
-                if let Value::Object(object) = from.json() {
-                    map.extend(object);
-                }
-            }
-            map
-        };
-        let mut params = merged("params");
-        if let Some(own) = get("params") {
-            self.ranges(own);
-        }
-        flatten_extra(&mut params);
+        let params = params::read(defaults.and_then(|d| d.get("params")), node.get("params"), &mut self.checker);
 
         let rows = node.get("dataset").and_then(|d| self.dataset(d));
         let matrix = node
@@ -205,7 +195,7 @@ impl Reader<'_> {
             mutate_count,
             context: node.get("context").and_then(|n| self.text_or_file(n)),
             params,
-            vars: merged("vars"),
+            vars: params::merged(defaults.and_then(|d| d.get("vars")), node.get("vars")),
             matrix,
             rows,
             skip: node
@@ -255,11 +245,7 @@ impl Reader<'_> {
             Some(_) => {
                 let turns = node.get("turns").and_then(Node::items).unwrap_or_default();
                 let turns = turns.iter().enumerate().map(|(i, turn)| {
-                    if let Some(own) = turn.get("params") {
-                        self.ranges(own);
-                    }
-                    let mut params = turn.get("params").and_then(|p| p.json().as_object().cloned()).unwrap_or_default();
-                    flatten_extra(&mut params);
+                    let params = params::read(None, turn.get("params"), &mut self.checker);
                     TurnInput {
                         user: turn.get("user").map_or(Value::Null, |u| self.content(u)),
                         params,
@@ -454,27 +440,6 @@ impl Reader<'_> {
         (max, Some(precision))
     }
 
-    /// Parameters that no service takes.
-    fn ranges(&mut self, params: &Node) {
-        const RANGES: [(&str, f64, f64); 7] = [
-            ("temperature", 0.0, f64::MAX),
-            ("top_p", 0.0, 1.0),
-            ("min_p", 0.0, 1.0),
-            ("max_tokens", 1.0, f64::MAX),
-            ("max_completion_tokens", 1.0, f64::MAX),
-            ("presence_penalty", -2.0, 2.0),
-            ("frequency_penalty", -2.0, 2.0),
-        ];
-        for (name, low, high) in RANGES {
-            let Some(node) = params.get(name) else { continue };
-            if let Some(value) = number_of(node).filter(|v| !(low..=high).contains(v)) {
-                let range = if high == f64::MAX { format!("at least {low}") } else { format!("{low} to {high}") };
-                let why = format!("`{name}` must be {range}, not {value}");
-                self.checker.error(node.place, "bad-value", why);
-            }
-        }
-    }
-
     fn pass_rate(&mut self, node: &Node, repeat_node: Option<&Node>, repeat: u64) -> Option<PassRate> {
         if let Some(text) = node.text() {
             if repeat_node.is_none() {
@@ -537,12 +502,5 @@ fn has_template(node: &Node) -> bool {
         Tree::Scalar { text, .. } => is_template(text),
         Tree::List(items) => items.iter().any(has_template),
         Tree::Map(entries) => entries.iter().any(|(_, v)| has_template(v)),
-    }
-}
-
-/// `extra_body` is sent as it stands, beside the known parameters.
-pub(super) fn flatten_extra(params: &mut Map<String, Value>) {
-    if let Some(Value::Object(extra)) = params.remove("extra_body") {
-        params.extend(extra);
     }
 }

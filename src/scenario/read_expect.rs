@@ -1,10 +1,10 @@
 //! Makes typed expectations of checked nodes, compiling what can be compiled.
 
 use super::check::Checker;
+use super::schema_words::{misspelt, remote_ref};
 use super::tree::{Node, Value as Tree};
 use super::vocabulary::EXPECTATIONS;
 use super::{Files, count_of, duration_of, number_of};
-use crate::diagnostic::nearest;
 use crate::expect::past::Ceiling;
 use crate::expect::{
     Check, Consistency, Edits, ErrorShape, Expectation, Expr, Figure, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of,
@@ -629,101 +629,6 @@ impl ExpectReader<'_, '_> {
             },
             language: text("language"),
         })
-    }
-}
-
-/// Keywords of the drafts 4 to 2020-12, by what their values are.
-const SCHEMA_MAPS: &[&str] = &["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
-const SCHEMA_LISTS: &[&str] = &["allOf", "anyOf", "oneOf", "prefixItems"];
-const SCHEMAS: &[&str] = &[
-    "items",
-    "additionalItems",
-    "additionalProperties",
-    "not",
-    "if",
-    "then",
-    "else",
-    "contains",
-    "propertyNames",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "contentSchema",
-];
-const OTHERS: &[&str] = &[
-    "$schema",
-    "$id",
-    "id",
-    "$ref",
-    "$anchor",
-    "$dynamicRef",
-    "$dynamicAnchor",
-    "$recursiveRef",
-    "$recursiveAnchor",
-    "$comment",
-    "$vocabulary",
-    "type",
-    "enum",
-    "const",
-    "multipleOf",
-    "maximum",
-    "exclusiveMaximum",
-    "minimum",
-    "exclusiveMinimum",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-    "maxContains",
-    "minContains",
-    "maxProperties",
-    "minProperties",
-    "required",
-    "dependentRequired",
-    "dependencies",
-    "format",
-    "contentEncoding",
-    "contentMediaType",
-    "title",
-    "description",
-    "default",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "examples",
-    "example",
-    "nullable",
-    "discriminator",
-    "xml",
-    "externalDocs",
-];
-
-/// A keyword that is none, and the one that is probably meant. Words that resemble nothing are annotations, which drafts allow.
-fn misspelt(schema: &Value) -> Option<(&str, &'static str)> {
-    let Value::Object(map) = schema else { return None };
-    let known = || SCHEMA_MAPS.iter().chain(SCHEMA_LISTS).chain(SCHEMAS).chain(OTHERS).copied();
-    map.iter().find_map(|(key, value)| {
-        let inner: Vec<&Value> = match key.as_str() {
-            k if SCHEMA_MAPS.contains(&k) => value.as_object().into_iter().flat_map(|m| m.values()).collect(),
-            k if SCHEMA_LISTS.contains(&k) => value.as_array().into_iter().flatten().collect(),
-            "items" if value.is_array() => value.as_array().into_iter().flatten().collect(),
-            k if SCHEMAS.contains(&k) => vec![value],
-            k if OTHERS.contains(&k) || k.starts_with("x-") => Vec::new(),
-            k => return nearest(k, known()).map(|meant| (k, meant)),
-        };
-        inner.into_iter().find_map(misspelt)
-    })
-}
-
-/// The first `$ref` that leads out of the document.
-fn remote_ref(schema: &Value) -> Option<&str> {
-    match schema {
-        Value::Object(map) => {
-            map.iter().find_map(|(k, v)| if k == "$ref" { v.as_str().filter(|r| !r.starts_with('#')) } else { remote_ref(v) })
-        }
-        Value::Array(items) => items.iter().find_map(remote_ref),
-        _ => None,
     }
 }
 

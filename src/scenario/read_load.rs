@@ -1,7 +1,8 @@
 //! Makes typed loads of checked trees.
 
 use super::load_words::SHAPES;
-use super::read::{Reader, count_of, duration_of, flatten_extra, number_of};
+use super::params;
+use super::read::{Reader, count_of, duration_of, number_of};
 use super::read_expect;
 use super::tree::Node;
 use super::{Layer, Load, LoadInput, LoadSource, Monitor};
@@ -10,7 +11,6 @@ use crate::load::judge::{Bound, LoadCheck, LoadExpectation};
 use crate::load::schedule::{Arrivals, Leg};
 use crate::load::{Abort, Ceiling, Metric, Objective, Of, Shape, Stat, Stop, Until};
 use crate::units::{self, Share};
-use serde_json::{Map, Value};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -334,6 +334,8 @@ impl Reader<'_> {
         let mix = node.get("mix").and_then(Node::items);
         let nodes: Vec<&Node> = mix.map_or_else(|| vec![node], |items| items.iter().collect());
         if mix.is_some() {
+            // Told once here, not for each input that inherits them.
+            node.get("params").into_iter().for_each(|shared| params::ranges(shared, &mut self.checker));
             if let Some(key) = ["prompt", "messages", "dataset", "random"].into_iter().find(|k| node.get(k).is_some()) {
                 self.checker.error(node.place, "two-inputs", format!("`{key}` stands beside `mix`; put it into the mix"));
             }
@@ -387,17 +389,8 @@ impl Reader<'_> {
         };
         let (mutate, mutate_count) = self.mutations(input.get("mutate"));
         let own = |key: &str| input.get(key).or_else(|| load.get(key).filter(|_| in_mix));
-        let merged = |key: &str| {
-            let mut map = Map::new();
-            for from in [load.get(key), input.get(key)].into_iter().flatten() {
-                if let Value::Object(object) = from.json() {
-                    map.extend(object);
-                }
-            }
-            map
-        };
-        let mut params = merged("params");
-        flatten_extra(&mut params);
+        let of_load = |key: &str| load.get(key).filter(|_| in_mix);
+        let params = params::read(of_load("params"), input.get("params"), &mut self.checker);
         LoadInput {
             name: input.get("name").filter(|_| in_mix).and_then(Node::text).map(str::to_owned),
             weight: input.get("weight").and_then(count_of).unwrap_or(1),
@@ -405,7 +398,7 @@ impl Reader<'_> {
             rows,
             system: own("system").and_then(|n| self.text_or_file(n)),
             params,
-            vars: merged("vars"),
+            vars: params::merged(of_load("vars"), input.get("vars")),
             timeout: own("timeout").and_then(duration_of),
             mutate,
             mutate_count,

@@ -1,9 +1,6 @@
 //! Fills `{{ name }}` in texts. Strict: an unknown name is an error, never an empty text.
 
-use super::grammar::Kind;
-use super::vocabulary::PARAMS;
-use crate::units;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Renders one text. The error names what is missing and what is there.
 pub fn render(text: &str, vars: &Map<String, Value>) -> Result<String, String> {
@@ -34,25 +31,4 @@ pub fn render_json(value: &Value, vars: &Map<String, Value>) -> Result<Value, St
         }
         other => other.clone(),
     })
-}
-
-/// Fills request parameters in. What a service wants as a number or as true or false is sent as such, wherever it came from: the
-/// columns of a table are all text.
-pub fn render_params(params: &Map<String, Value>, vars: &Map<String, Value>) -> Result<Map<String, Value>, String> {
-    let Kind::Map(known) = &PARAMS else { return Ok(Map::new()) };
-    let mut out = Map::new();
-    for (name, value) in params {
-        let mut filled = render_json(value, vars)?;
-        let kind = known.iter().find(|k| k.name == name).map(|k| &k.kind);
-        if let (Value::String(_), Value::String(text), Some(kind)) = (value, &filled, kind) {
-            filled = match kind {
-                Kind::Count => json!(units::count(text).map_err(|why| format!("`{name}`: {why}"))?),
-                Kind::Number => json!(units::number(text).map_err(|why| format!("`{name}`: {why}"))?),
-                Kind::Bool => json!(text.parse::<bool>().map_err(|_| format!("`{name}`: expected `true` or `false`, not `{text}`"))?),
-                _ => filled,
-            };
-        }
-        out.insert(name.clone(), filled);
-    }
-    Ok(out)
 }

@@ -11,30 +11,7 @@ pub async fn embed(service: &Service, texts: &[String]) -> Result<Vec<Vec<f32>>,
     let url = format!("{}/embeddings", service.base_url);
     let mut out = Vec::with_capacity(texts.len());
     for chunk in texts.chunks(AT_ONCE) {
-        let _slot = service.limiter.acquire().await;
-        let mut body = json!({"input": chunk});
-        if let Some(model) = service.model.get().and_then(Option::as_deref).or(service.target.model.as_deref()) {
-            body["model"] = json!(model);
-        }
-        let request = service.post(&url).header("content-type", "application/json").body(body.to_string());
-        let asked = async {
-            let mut response = request.send().await.map_err(|e| format!("{url} cannot be reached: {}", super::http::chain(&e)))?;
-            let status = response.status().as_u16();
-            let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|e| format!("{url} broke off: {}", super::http::chain(&e)))? {
-                bytes.extend_from_slice(&chunk);
-                if bytes.len() as u64 > service.target.max_response {
-                    return Err(format!("{url} sent more than {} bytes", service.target.max_response));
-                }
-            }
-            if !(200..300).contains(&status) {
-                return Err(format!("status {status} from {url}: {}", crate::redact::excerpt(&String::from_utf8_lossy(&bytes), 160)));
-            }
-            Ok(bytes)
-        };
-        let bytes = tokio::time::timeout(service.target.timeouts.total, asked)
-            .await
-            .unwrap_or_else(|_| Err(format!("no answer from {url} within {}", crate::units::show(service.target.timeouts.total))))?;
+        let bytes = service.helper("embeddings", json!({"input": chunk})).await?;
         out.extend(vectors(&bytes, chunk.len()).map_err(|why| format!("{url}: {why}"))?);
     }
     Ok(out)

@@ -3,6 +3,7 @@
 mod brief;
 mod connect;
 mod embeddings;
+mod helper;
 mod http;
 mod lane;
 mod limits;
@@ -17,3 +18,4 @@ pub use http::{Request, Service};
 pub use lane::Lane;
 pub use ready::wait_until_ready;
 pub use route::Route;
+pub use score::Scoring;

@@ -155,7 +155,10 @@ fn session(args: &LoadArgs, project: &Project, planned: Vec<PlannedLoad>, color:
             services.insert(load.target.clone(), (Arc::new(service), running));
         }
         let service = services[&load.target].0.clone();
-        let (record, how) = one::run(&shared, load, &service, &maxima, &history);
+        let (mut record, how) = one::run(&shared, load, &service, &maxima, &history);
+        if !project.options.keep_personal {
+            record.mask_personal();
+        }
         if let Some(found) = record.load.as_ref().and_then(|l| l.found.as_ref()).and_then(|f| f.last_stable) {
             maxima.insert(load.name.clone(), found);
         }

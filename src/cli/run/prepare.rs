@@ -78,7 +78,9 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
             let path = crate::journal::newest(&runs)
                 .ok_or_else(|| vec![Diagnostic::error("no-run", format!("--failed needs a run in {}", runs.display()))])?;
             let last = crate::journal::read(&path).map_err(|why| vec![Diagnostic::error("bad-record", why)])?;
-            Some(last.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).map(|c| c.id.clone()).collect())
+            let failed: Vec<_> = last.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).collect();
+            // What failed of the suite as a whole, all its cases must say again.
+            (!failed.iter().any(|c| c.is_suite())).then(|| failed.iter().map(|c| c.id.clone()).collect())
         }
     };
     let shard = args.shard.as_deref().map(shard).transpose().map_err(|why| vec![Diagnostic::error("bad-shard", why)])?;

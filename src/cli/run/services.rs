@@ -22,10 +22,7 @@ fn names(options: &Options, cases: &[Planned]) -> BTreeSet<String> {
 
 /// True when judging some case needs this.
 fn need(cases: &[Planned], fits: &dyn Fn(&Check) -> bool) -> bool {
-    cases.iter().any(|c| {
-        let each = c.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter());
-        each.chain(c.group.iter()).any(|e| crate::expect::mentions(e, fits))
-    })
+    cases.iter().flat_map(Planned::expectations).any(|e| crate::expect::mentions(e, fits))
 }
 
 fn needs_vectors(cases: &[Planned]) -> bool {
@@ -193,9 +190,7 @@ fn meaning(project: &Project, helping: &BTreeMap<String, Arc<Service>>, wants_ve
             Some(service) => Ok(Vectors::Endpoint { service: service.clone(), limit: *limit }),
             None => none.vectors,
         },
-        Some(Embeddings { source: EmbeddingSource::BuiltIn { model_dir }, limit }) => {
-            crate::cli::models::encoder(model_dir.as_ref().map(|d| project.root.join(d)), *limit).map(Vectors::Local)
-        }
+        Some(Embeddings { source: EmbeddingSource::BuiltIn { .. }, .. }) => crate::cli::models::of_project(project).map(Vectors::Local),
     };
     let judge = project.options.judge.as_ref().and_then(|name| helping.get(name)).map_or(none.judge, |service| Ok(service.clone()));
     Meaning::new(vectors, judge)

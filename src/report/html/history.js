@@ -1,27 +1,7 @@
-"use strict";
 (() => {
-  const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const words = read("words");
-  const data = read("history");
-  const $ = (id) => document.getElementById(id);
-  let language = (navigator.language || "en").toLowerCase().startsWith("zh") ? 1 : 0;
-  const t = (key, values = {}) => Object.entries(values).reduce((text, [k, v]) => text.replaceAll(`{${k}}`, v), words[key][language]);
-  const make = (tag, attributes = {}, ...children) => {
-    const node = document.createElement(tag);
-    Object.entries(attributes).forEach(([k, v]) => node.setAttribute(k, v));
-    node.append(...children);
-    return node;
-  };
-  const svg = (tag, attributes = {}, text) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    Object.entries(attributes).forEach(([k, v]) => node.setAttribute(k, v));
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
-  const ms = (v) => (v < 10 ? `${v.toFixed(1)} ms` : v < 1000 ? `${v.toFixed(0)} ms` : `${(v / 1000).toFixed(2)} s`);
+  const { data, $, t, make, svg, ms, day, show } = small;
   const plain = (v) => (Math.abs(v) < 100 ? v.toFixed(2) : v.toFixed(0));
   const metrics = [["e2e", ms], ["ttft", ms], ["rps", plain], ["found", plain]];
-  const day = (run) => run.at.slice(0, 16).replace("T", " ");
   const median = (list) => {
     const sorted = [...list].sort((a, b) => a - b);
     return sorted.length ? (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2 : undefined;
@@ -109,24 +89,11 @@
   }
 
   function draw() {
-    document.documentElement.lang = language ? "zh-CN" : "en";
-    document.querySelectorAll("[data-t]").forEach((node) => { node.textContent = t(node.dataset.t); });
-    $("title").textContent = t("title");
     const [first, last] = [data.runs[0], data.runs[data.runs.length - 1]];
     $("span").textContent = t("span", { runs: data.runs.length, from: first ? day(first) : "–", to: last ? day(last) : "–", cases: data.cases.length });
-    $("language").textContent = t("language");
-    $("theme").textContent = t(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
     $("runs").replaceChildren(runsTable());
     list();
   }
 
-  document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  $("language").addEventListener("click", () => { language = 1 - language; draw(); });
-  $("theme").addEventListener("click", () => {
-    const root = document.documentElement;
-    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    draw();
-  });
-  $("search").addEventListener("input", list);
-  draw();
+  show(draw, list);
 })();

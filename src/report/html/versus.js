@@ -1,24 +1,5 @@
-"use strict";
 (() => {
-  const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const words = read("words");
-  const data = read("data");
-  const $ = (id) => document.getElementById(id);
-  let language = (navigator.language || "en").toLowerCase().startsWith("zh") ? 1 : 0;
-  const t = (key, values = {}) => Object.entries(values).reduce((text, [k, v]) => text.replaceAll(`{${k}}`, v), words[key][language]);
-  const make = (tag, attributes = {}, ...children) => {
-    const node = document.createElement(tag);
-    Object.entries(attributes).forEach(([k, v]) => node.setAttribute(k, v));
-    node.append(...children);
-    return node;
-  };
-  const svg = (tag, attributes = {}, text) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    Object.entries(attributes).forEach(([k, v]) => node.setAttribute(k, v));
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
-  const ms = (v) => (v < 10 ? `${v.toFixed(1)} ms` : v < 1000 ? `${v.toFixed(0)} ms` : `${(v / 1000).toFixed(2)} s`);
+  const { data, $, t, make, svg, ms, day, show } = small;
   const badge = (kind, text) => make("span", { class: `badge ${kind}` }, text);
 
   function table(keys, rows) {
@@ -33,7 +14,7 @@
     const rows = [];
     ["before", "now"].forEach((name, i) => data.sides[i].forEach((run) => {
       const labels = Object.entries(run.labels || {}).map(([k, v]) => `${k}=${v}`).join(" ");
-      rows.push([t(name), run.id, run.at.slice(0, 16).replace("T", " "), labels]);
+      rows.push([t(name), run.id, day(run), labels]);
     }));
     return table(["", "run", "time", "labels"], rows);
   }
@@ -113,11 +94,6 @@
   }
 
   function draw() {
-    document.documentElement.lang = language ? "zh-CN" : "en";
-    document.querySelectorAll("[data-t]").forEach((node) => { node.textContent = t(node.dataset.t); });
-    $("title").textContent = t("title");
-    $("language").textContent = t("language");
-    $("theme").textContent = t(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
     $("sides").replaceChildren(sides());
     $("moved-part").hidden = !data.moved.length;
     $("moved").replaceChildren(...moved());
@@ -127,13 +103,6 @@
     $("count").textContent = t("count", { both: data.both, facts, words: data.cases.length - facts });
     list();
   }
-  document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  $("language").addEventListener("click", () => { language = 1 - language; draw(); });
-  $("theme").addEventListener("click", () => {
-    const root = document.documentElement;
-    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    draw();
-  });
-  $("search").addEventListener("input", list);
-  draw();
+
+  show(draw, list);
 })();
