@@ -27,7 +27,7 @@ pub fn render(sides: [&[RunRecord]; 2], compared: Option<&Compared>, moved: &[Mo
     );
     assemble(
         include_str!("html/versus.html"),
-        include_str!("html/versus.js"),
+        concat!(include_str!("html/small.js"), include_str!("html/versus.js")),
         include_str!("html/versus.json"),
         &data.to_string(),
         &noscript,
