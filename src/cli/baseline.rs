@@ -8,7 +8,7 @@ use crate::expect::past::Known;
 use crate::record::samples::Samples;
 use crate::record::{RunRecord, Verdict};
 use crate::stats::change_point::{Search, change_points};
-use crate::stats::history::{Decision, Judged, PastRun, Predicted, Rolling, SCREEN, stands};
+use crate::stats::history::{Decision, Judged, PastRun, Predicted, Rolling, SCREEN, standing};
 use crate::verdict::Exit;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -255,11 +255,10 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
             }
         }
     }
-    let mut missed = 0;
+    let beyond = standing(&rows.iter().map(|(.., judged)| judged).collect::<Vec<_>>());
+    let missed = beyond.iter().filter(|b| **b).count();
     let mut text = String::new();
-    for (id, metric, rule, judged) in &rows {
-        let beyond = stands(judged, rows.len());
-        missed += usize::from(beyond);
+    for ((id, metric, rule, judged), beyond) in rows.iter().zip(beyond) {
         let word = match judged.decision {
             _ if beyond => "slower",
             Decision::TooThin => "thin",

@@ -106,8 +106,24 @@ impl Judged {
 /// Share of unchanged runs that may fail by a comparison with history.
 pub const LEVEL: f64 = 0.01;
 
-/// True when a miss counts: its p-value would be rare among all `comparisons` of the run (Bonferroni: a case's verdict is needed when
-/// the case ends, before the p-values of the others are known). A miss without a p-value stands by its own rule.
+/// True when a miss counts: its p-value would be rare among all `comparisons` of the run. A miss without a p-value stands by its own
+/// rule. This is the first step of Holm's procedure and fails a run exactly when the whole procedure does; the later steps, which name
+/// more cases of a run that fails already, need the p-values of all ([`standing`]), and a case's verdict is needed when the case ends.
 pub fn stands(judged: &Judged, comparisons: usize) -> bool {
     judged.decision == Decision::Missed && judged.p_value.is_none_or(|p| p <= LEVEL / comparisons.max(1) as f64)
+}
+
+/// Which misses count when all comparisons of a run are known: Holm's step-down procedure at [`LEVEL`] (Scandinavian Journal of
+/// Statistics 6, 1979). In the order given; misses without a p-value stand by their own rule and take no part.
+pub fn standing(all: &[&Judged]) -> Vec<bool> {
+    let mut stand: Vec<bool> = all.iter().map(|j| j.decision == Decision::Missed && j.p_value.is_none()).collect();
+    let mut ranked: Vec<(f64, usize)> = all.iter().enumerate().filter_map(|(at, j)| Some((j.p_value?, at))).collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (left, (p, at)) in (1..=all.len()).rev().zip(ranked) {
+        if p.is_nan() || p > LEVEL / left as f64 {
+            break;
+        }
+        stand[at] = all[at].decision == Decision::Missed;
+    }
+    stand
 }

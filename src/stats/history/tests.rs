@@ -284,6 +284,23 @@ fn only_misses_stand_and_all_comparisons_count() {
     assert!(stands(&with(Decision::Missed, None), 1000));
 }
 
+/// Four p-values whose outcome at 5 % is worked out in many textbooks (0.01, 0.04, 0.03, 0.005: the first and the last stand), here a
+/// fifth of them for 1 %.
+#[test]
+fn holm_steps_down_and_fails_the_runs_that_its_first_step_fails() {
+    let missed = |p| Judged { decision: Decision::Missed, p_value: p, ..Judged::too_thin(0, 0, String::new()) };
+    let told = |p: &[Option<f64>]| standing(&p.iter().map(|p| missed(*p)).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert_eq!(told(&[Some(0.002), Some(0.008), Some(0.006), Some(0.001)]), [true, false, false, true]);
+    assert_eq!(told(&[Some(0.004), Some(0.005), None]), [false, false, true], "what has its own rule counts among the comparisons");
+    assert_eq!(told(&[Some(0.003), Some(0.005), Some(f64::NAN)]), [true, true, false]);
+    for step in 0..200u32 {
+        let p: Vec<f64> = (0..8).map(|i| f64::from(crate::units::fnv([step as u8, i].into_iter()) as u32 % 1000) / 1e5).collect();
+        let all: Vec<Judged> = p.iter().map(|p| missed(Some(*p))).collect();
+        let alone = all.iter().any(|j| stands(j, all.len()));
+        assert_eq!(standing(&all.iter().collect::<Vec<_>>()).contains(&true), alone, "{p:?}");
+    }
+}
+
 #[test]
 fn quantiles_interpolate() {
     assert_eq!([0.0, 0.5, 0.9, 1.0].map(|q| quantile(&[1.0, 2.0, 3.0, 4.0, 5.0], q)), [1.0, 3.0, 4.6, 5.0]);
