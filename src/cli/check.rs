@@ -1,10 +1,16 @@
 //! `roadworthy check`: every mistake, and what is legal but unwise.
 
 use super::args::ProjectArgs;
-use super::{output, project};
+use super::project::Project;
+use super::{models, output, project};
+use crate::options::{EmbeddingSource, Embeddings};
 use crate::scenario::lint;
 use crate::verdict::Exit;
+use regex::Regex;
+use serde_json::Value;
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::LazyLock;
 
 pub fn main(args: &ProjectArgs) -> Exit {
     let color = output::color(args.common.color);
@@ -17,6 +23,7 @@ pub fn main(args: &ProjectArgs) -> Exit {
         }
         let mut warnings: Vec<_> = scenarios.iter().flat_map(|s| [lint::scenario(s), lint::loads(s)].concat()).collect();
         warnings.extend(lint::suite(&scenarios));
+        warnings.extend(limited_encoder(&project).and_then(|(name, knows)| lint::encoder(&scenarios, &name, &knows)));
         warnings.extend(lint::environment(&project.options.environment, &project.options.production));
         Ok((scenarios.len(), planned.len(), loads, warnings))
     });
@@ -38,6 +45,66 @@ pub fn main(args: &ProjectArgs) -> Exit {
             }
             output::data(&format!("{}: no mistakes\n", parts.join(", ")));
             Exit::Pass
+        }
+    }
+}
+
+/// Models whose cards say that they are for English. The multilingual ones of the same families have other names.
+static ENGLISH_ONLY: LazyLock<Regex> = LazyLock::new(|| {
+    let names = r"all-minilm|all-mpnet|all-distilroberta|multi-qa-|paraphrase-(?:minilm|mpnet)|bge-\w+-en|mxbai-embed-large";
+    Regex::new(&format!(r"(?i){names}|nomic-embed-text(?:-v1(?:\.5)?)?$|(?:^|/)(?:e5|gte)-(?:small|base|large)(?:-v2)?$"))
+        .expect("a constant pattern")
+});
+
+type Knows = Box<dyn Fn(char) -> bool>;
+
+/// An encoder that may not know every character, by name, and whether it knows one; `None` when it knows all or nothing is known of it.
+fn limited_encoder(project: &Project) -> Option<(String, Knows)> {
+    match &project.options.embeddings {
+        Some(Embeddings { source: EmbeddingSource::Endpoint { target }, .. }) => {
+            let model = project.options.targets.get(target)?.model.clone()?;
+            ENGLISH_ONLY.is_match(&model).then(|| (model, Box::new(|c: char| c.is_ascii()) as Knows))
+        }
+        Some(Embeddings { source: EmbeddingSource::Bert { model_dir }, .. }) => {
+            let dir = models::bert_folder(project, model_dir.as_deref());
+            let text = std::fs::read_to_string(dir.join("tokenizer.json")).ok()?;
+            let tokenizer: Value = serde_json::from_str(&text).ok()?;
+            let pieces = tokenizer["model"]["vocab"].as_object()?.keys();
+            let single = |piece: &String| {
+                let mut chars = piece.trim_start_matches("##").chars();
+                chars.next().filter(|_| chars.next().is_none())
+            };
+            let known: HashSet<char> = pieces.filter_map(single).collect();
+            Some((dir.file_name()?.to_string_lossy().into_owned(), Box::new(move |c| known.contains(&c))))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ENGLISH_ONLY;
+
+    #[test]
+    fn english_encoders_are_known_by_name() {
+        for name in [
+            "sentence-transformers/all-MiniLM-L6-v2",
+            "BAAI/bge-small-en-v1.5",
+            "intfloat/e5-base-v2",
+            "thenlper/gte-large",
+            "nomic-embed-text",
+        ] {
+            assert!(ENGLISH_ONLY.is_match(name), "{name}");
+        }
+        for name in [
+            "BAAI/bge-m3",
+            "BAAI/bge-small-zh-v1.5",
+            "intfloat/multilingual-e5-large",
+            "paraphrase-multilingual-MiniLM-L12-v2",
+            "nomic-embed-text-v2-moe",
+            "Qwen3-Embedding-0.6B",
+        ] {
+            assert!(!ENGLISH_ONLY.is_match(name), "{name}");
         }
     }
 }

@@ -34,7 +34,7 @@ fn judge(args: &DriftArgs) -> Result<Exit, (Exit, String)> {
         }
     };
     let embed = encoder.as_ref().map(|e| move |text: &str| e.embed(text));
-    let moved = drift(&reference, &present, embed.as_ref().map(|e| e as Embed<'_>));
+    let moved = drift(&reference, &present, embed.as_ref().map(|e| e as Embed<'_>)).map_err(|why| (Exit::CouldNotJudge, why))?;
     if moved.is_empty() {
         return Err((Exit::NothingRan, "the two sides have no case with the same prompt in common, or too few answers".into()));
     }

@@ -55,8 +55,8 @@ fn ask(project: &project::Project, case: &Planned, args: &ExplainArgs) -> Result
     let judge = |why: String| (Exit::CouldNotJudge, why);
     let target =
         project.options.targets.get(&case.target).ok_or_else(|| (Exit::BadInput, format!("there is no target `{}`", case.target)))?;
-    let built_in = matches!(&project.options.embeddings, Some(e) if matches!(e.source, EmbeddingSource::BuiltIn { .. }));
-    let encoder = built_in.then(|| models::of_project(project)).transpose().map_err(judge)?;
+    let local = matches!(&project.options.embeddings, Some(e) if !matches!(e.source, EmbeddingSource::Endpoint { .. }));
+    let encoder = local.then(|| models::of_project(project)).transpose().map_err(judge)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|e| judge(e.to_string()))?;
     let script = match &target.address {
         Address::Simulate(file) => Some(

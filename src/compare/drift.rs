@@ -48,11 +48,11 @@ fn side<'a>(records: &'a [RunRecord], fits: &BTreeSet<(&str, &str)>) -> Side<'a>
     out
 }
 
-/// Turns a text into a sentence vector.
-pub type Embed<'e> = &'e dyn Fn(&str) -> Vec<f32>;
+/// Turns a text into a sentence vector, or says why not.
+pub type Embed<'e> = &'e dyn Fn(&str) -> Result<Vec<f32>, String>;
 
-/// Compares two sides. `embed` gives sentence vectors of texts, where there is an encoder.
-pub fn drift(reference: &[RunRecord], present: &[RunRecord], embed: Option<Embed<'_>>) -> Vec<Moved> {
+/// Compares two sides. `embed` gives sentence vectors of texts, where there is an encoder; its error ends the comparison.
+pub fn drift(reference: &[RunRecord], present: &[RunRecord], embed: Option<Embed<'_>>) -> Result<Vec<Moved>, String> {
     fn keys(records: &[RunRecord]) -> BTreeSet<(&str, &str)> {
         records.iter().flat_map(RunRecord::judged).filter(|c| !c.is_suite()).map(|c| (c.id.as_str(), c.fingerprint.as_str())).collect()
     }
@@ -72,8 +72,8 @@ pub fn drift(reference: &[RunRecord], present: &[RunRecord], embed: Option<Embed
     type Kind<'k> = (&'k str, &'k dyn Fn(&Exchange) -> bool);
     let kinds: [Kind<'_>; 3] = [("refuses", &refuses), ("fails", &fails), ("cut", &cut)];
     out.extend(kinds.iter().filter_map(|(what, is)| share(what, &a, &b, *is)));
-    out.extend(embed.and_then(|embed| meaning(&a, &b, embed)));
-    out
+    out.extend(embed.map(|embed| meaning(&a, &b, embed)).transpose()?.flatten());
+    Ok(out)
 }
 
 fn complete<'a>(side: &'a Side<'a>) -> impl Iterator<Item = (&'a str, &'a Exchange)> {
@@ -137,18 +137,18 @@ fn share(what: &str, a: &Side<'_>, b: &Side<'_>, is: &dyn Fn(&Exchange) -> bool)
     Some(Moved { what: what.to_owned(), n: [a.len(), b.len()], drifted, why, values: Vec::new() })
 }
 
-fn meaning(a: &Side<'_>, b: &Side<'_>, embed: Embed<'_>) -> Option<Moved> {
+fn meaning(a: &Side<'_>, b: &Side<'_>, embed: Embed<'_>) -> Result<Option<Moved>, String> {
     let vectors = |side| {
         let all: Vec<&Exchange> = complete(side).map(|(_, e)| e).filter(|e| !e.answer.trim().is_empty()).collect();
         let n = all.len().min(MAX_VECTORS);
-        (0..n).map(|i| embed(&all[i * all.len() / n].answer)).collect::<Vec<Vec<f32>>>()
+        (0..n).map(|i| embed(&all[i * all.len() / n].answer)).collect::<Result<Vec<Vec<f32>>, String>>()
     };
-    let (a, b) = (vectors(a), vectors(b));
+    let (a, b) = (vectors(a)?, vectors(b)?);
     let (x, y): (Vec<&[f32]>, Vec<&[f32]>) = (a.iter().map(Vec::as_slice).collect(), b.iter().map(Vec::as_slice).collect());
     let mut rng = ChaCha8Rng::seed_from_u64(fnv("meaning".bytes()));
-    let (seen, p) = mean_discrepancy(&x, &y, |order| order.shuffle(&mut rng))?;
+    let Some((seen, p)) = mean_discrepancy(&x, &y, |order| order.shuffle(&mut rng)) else { return Ok(None) };
     let why = format!("MMD² {seen:.4} between sentence vectors, p {p:.3} (limit {P})");
-    Some(Moved { what: "meaning".into(), n: [a.len(), b.len()], drifted: p < P && seen > 0.0, why, values: Vec::new() })
+    Ok(Some(Moved { what: "meaning".into(), n: [a.len(), b.len()], drifted: p < P && seen > 0.0, why, values: Vec::new() }))
 }
 
 #[cfg(test)]
@@ -181,15 +181,16 @@ mod tests {
     #[test]
     fn longer_answers_and_refusals_are_drift_and_noise_is_not() {
         let before = [record(|i| "好的。".repeat(10 + i * 7 % 5))];
-        let same = drift(&before, &[record(|i| "好的。".repeat(10 + i * 3 % 5))], None);
+        let same = drift(&before, &[record(|i| "好的。".repeat(10 + i * 3 % 5))], None).unwrap();
         assert!(same.iter().all(|m| !m.drifted), "{same:?}");
-        let longer = drift(&before, &[record(|i| "好的。".repeat(16 + i * 7 % 5))], None);
+        let longer = drift(&before, &[record(|i| "好的。".repeat(16 + i * 7 % 5))], None).unwrap();
         assert!(of(&longer, "length").drifted && !of(&longer, "e2e").drifted, "{longer:?}");
         assert!(of(&longer, "length").why.contains("1.49 ×"), "{}", of(&longer, "length").why);
-        let refusing = drift(&before, &[record(|i| if i % 2 == 0 { "抱歉，我不能提供。".into() } else { "好的。".repeat(10) })], None);
+        let refusing =
+            drift(&before, &[record(|i| if i % 2 == 0 { "抱歉，我不能提供。".into() } else { "好的。".repeat(10) })], None).unwrap();
         assert!(of(&refusing, "refuses").drifted, "{refusing:?}");
-        let embed = |text: &str| vec![if text.contains("抱歉") { 1.0 } else { 0.0 }, text.chars().count() as f32 / 50.0];
-        let meant = drift(&before, &[record(|_| "抱歉，我不能提供。".into())], Some(&embed));
+        let embed = |text: &str| Ok(vec![if text.contains("抱歉") { 1.0 } else { 0.0 }, text.chars().count() as f32 / 50.0]);
+        let meant = drift(&before, &[record(|_| "抱歉，我不能提供。".into())], Some(&embed)).unwrap();
         assert!(of(&meant, "meaning").drifted);
     }
 }

@@ -137,6 +137,14 @@ pub struct Support {
 
 /// Weighs every sentence of an answer. `min` is the share of its content words that must stand in the context.
 pub fn weigh(answer: &str, context: &str, question: &str, min: f64) -> Vec<Support> {
+    weigh_by(answer, context, question, &|_, overlap| {
+        (overlap < min).then(|| format!("{:.0} % of its words stand in the context", overlap * 100.0))
+    })
+}
+
+/// Weighs every sentence of an answer. Numbers and negations are always looked at; `strange` says of a sentence and its overlap why the
+/// rest of it has no support.
+pub(super) fn weigh_by(answer: &str, context: &str, question: &str, strange: &dyn Fn(&str, f64) -> Option<String>) -> Vec<Support> {
     let ground: Vec<(&str, BTreeSet<String>)> = sentences(context).into_iter().flat_map(clauses).map(|s| (s, content(s))).collect();
     let all: BTreeSet<String> = content(&format!("{context}\n{question}"));
     let known: Vec<f64> = figures(context).into_iter().chain(figures(question)).collect();
@@ -146,17 +154,13 @@ pub fn weigh(answer: &str, context: &str, question: &str, min: f64) -> Vec<Suppo
             let about = content(sentence);
             let found = about.iter().filter(|w| all.contains(*w)).count();
             let overlap = if about.is_empty() { 1.0 } else { found as f64 / about.len() as f64 };
-            let strange: Vec<f64> =
+            let invented: Vec<f64> =
                 claims(sentence).into_iter().filter(|n| !known.iter().any(|k| (k - n).abs() <= 1e-9 * k.abs().max(1.0))).collect();
-            let missing = if let Some(n) = strange.first() {
-                Some(format!("the context does not hold {n}"))
-            } else if overlap < min {
-                Some(format!("{:.0} % of its words stand in the context", overlap * 100.0))
-            } else {
-                clauses(sentence)
-                    .into_iter()
-                    .find_map(|clause| turned(clause, &ground))
-                    .map(|against| format!("it turns round \"{}\"", crate::redact::excerpt(against, 80)))
+            let turns_round = || clauses(sentence).into_iter().find_map(|clause| turned(clause, &ground));
+            let missing = match invented.first() {
+                Some(n) => Some(format!("the context does not hold {n}")),
+                None => strange(sentence, overlap)
+                    .or_else(|| Some(format!("it turns round \"{}\"", crate::redact::excerpt(turns_round()?, 80)))),
             };
             Support { sentence: sentence.to_owned(), overlap, missing }
         })
@@ -182,9 +186,12 @@ fn turned<'a>(clause: &str, ground: &[(&'a str, BTreeSet<String>)]) -> Option<&'
     (likeness(words) >= 0.6 && negated(against) != negated(clause)).then_some(against)
 }
 
-pub(super) fn grounded(text: &str, ground: Option<&str>, question: &str, min: f64) -> Said {
-    let Some(ground) = ground else { return Said::cannot("the case has no `context` to stand on") };
-    let weighed = weigh(text, ground, question, min);
+pub(super) fn grounded(text: &str, ground: &str, question: &str, min: f64) -> Said {
+    said(&weigh(text, ground, question, min))
+}
+
+/// What the weighed sentences come to.
+pub(super) fn said(weighed: &[Support]) -> Said {
     let open: Vec<&Support> = weighed.iter().filter(|s| s.missing.is_some()).collect();
     let mut said = Said::content(
         open.is_empty(),
@@ -205,8 +212,7 @@ pub(super) fn grounded(text: &str, ground: Option<&str>, question: &str, min: f6
 }
 
 /// Whether the answer takes anything from the context that the question does not hold already.
-pub(super) fn uses_context(text: &str, ground: Option<&str>, question: &str, min: f64) -> Said {
-    let Some(ground) = ground else { return Said::cannot("the case has no `context` that could be used") };
+pub(super) fn uses_context(text: &str, ground: &str, question: &str, min: f64) -> Said {
     let asked = content(question);
     let fresh: BTreeSet<String> = content(text).into_iter().filter(|w| !asked.contains(w)).collect();
     let ground = content(ground);

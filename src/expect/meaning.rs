@@ -1,6 +1,7 @@
 //! Expectations that need a model to be judged: sentence vectors, or a judge. What the model said is fetched beforehand and
 //! handed over, so judging stays pure and a record can be judged again without any model.
 
+use super::ground::{self, Asked};
 use super::{Check, Context, Expectation, Said, subject};
 use crate::finding::Outcome;
 use crate::record::Fetched;
@@ -10,6 +11,8 @@ use crate::record::Fetched;
 pub enum Need {
     /// The mean cosine over all pairs of these texts' vectors; of two texts, their cosine.
     Similarity { key: String, texts: Vec<String> },
+    /// The highest cosine between a text's vector and those of others.
+    Nearest { key: String, text: String, among: Vec<String> },
     /// The mean direction of these texts' vectors.
     Centroid { key: String, texts: Vec<String> },
     /// Votes of the judge; after a first vote of at least `min` no further one is needed.
@@ -19,7 +22,7 @@ pub enum Need {
 impl Need {
     pub fn key(&self) -> &str {
         match self {
-            Need::Similarity { key, .. } | Need::Centroid { key, .. } | Need::Votes { key, .. } => key,
+            Need::Similarity { key, .. } | Need::Nearest { key, .. } | Need::Centroid { key, .. } | Need::Votes { key, .. } => key,
         }
     }
 }
@@ -37,7 +40,7 @@ pub(super) fn key(texts: &[impl AsRef<str>]) -> String {
 
 /// True when an expectation cannot be judged without a model.
 pub fn needs_model(expectation: &Expectation) -> bool {
-    super::mentions(expectation, &|c| matches!(c, Check::Similar { .. } | Check::Judge { .. }))
+    super::mentions(expectation, &|c| c.wants_vectors() || c.wants_judge())
 }
 
 /// What the expectations of a turn need.
@@ -72,6 +75,12 @@ fn collect(expectation: &Expectation, context: &Context, out: &mut Vec<Need>) {
                     min: *min,
                     votes: *votes,
                 });
+            }
+        }
+        Check::Grounded(by) | Check::UsesContext(by) => {
+            let asked = if matches!(expectation.check, Check::Grounded(_)) { Asked::Grounded } else { Asked::UsesContext };
+            if let Ok(text) = subject(&expectation.of, context) {
+                out.extend(ground::needs(asked, *by, &text, context));
             }
         }
         _ => {}

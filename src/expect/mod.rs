@@ -7,6 +7,7 @@ pub mod chinese;
 mod distance;
 mod expr;
 mod format;
+mod ground;
 pub mod grounded;
 pub mod group;
 mod json;
@@ -27,6 +28,7 @@ mod text;
 
 pub use distance::{Edits, Rouge, rouge, words};
 pub use expr::Expr;
+pub use ground::Ground;
 pub use group::{Consistency, Figure, Over};
 pub use json::{JsonCheck, JsonPath};
 pub use length::Unit;
@@ -183,12 +185,8 @@ pub enum Check {
         min: f64,
         votes: u64,
     },
-    Grounded {
-        min: f64,
-    },
-    UsesContext {
-        min: f64,
-    },
+    Grounded(Ground),
+    UsesContext(Ground),
     Expr(Expr),
     Consistency(Consistency),
     ErrorRate {
@@ -378,8 +376,8 @@ fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said
         Check::Golden { file, stored } => distance::judge_golden(text, file, stored.as_deref()),
         Check::Similar { to, min } => meaning::similar(text, to, *min, context.fetched),
         Check::Judge { rubric, min, .. } => meaning::judged(text, rubric, *min, context.fetched),
-        Check::Grounded { min } => grounded::grounded(text, context.ground, context.prompt, *min),
-        Check::UsesContext { min } => grounded::uses_context(text, context.ground, context.prompt, *min),
+        Check::Grounded(by) => ground::judge(ground::Asked::Grounded, *by, text, context),
+        Check::UsesContext(by) => ground::judge(ground::Asked::UsesContext, *by, text, context),
         _ => unreachable!("handled above"),
     };
     if said.outcome == Outcome::Missed && !matches!(check, Check::Equals { .. } | Check::NoSecrets { .. } | Check::Golden { .. }) {
@@ -451,6 +449,23 @@ fn asks_for_status(expectation: &Expectation) -> bool {
         Check::Status(_) | Check::Error(_) => true,
         Check::All(inner) | Check::Any(inner) => inner.iter().any(asks_for_status),
         _ => false,
+    }
+}
+
+impl Check {
+    /// True when sentence vectors must be fetched to judge it.
+    pub fn wants_vectors(&self) -> bool {
+        match self {
+            Check::Similar { .. } => true,
+            Check::Consistency(wanted) => wanted.similarity.is_some(),
+            Check::Grounded(by) | Check::UsesContext(by) => matches!(by, Ground::Vectors { .. }),
+            _ => false,
+        }
+    }
+
+    /// True when a judge must be asked.
+    pub fn wants_judge(&self) -> bool {
+        matches!(self, Check::Judge { .. } | Check::Grounded(Ground::Judge { .. }) | Check::UsesContext(Ground::Judge { .. }))
     }
 }
 

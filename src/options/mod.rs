@@ -105,6 +105,10 @@ pub enum EmbeddingSource {
     BuiltIn {
         model_dir: Option<String>,
     },
+    /// A BERT model of this folder; all-MiniLM-L6-v2 of the cache when none is told.
+    Bert {
+        model_dir: Option<String>,
+    },
     Endpoint {
         target: String,
     },
@@ -366,6 +370,7 @@ impl Settings {
             ("endpoint", None) => {
                 return Err(vec![Diagnostic::error("missing-key", "`embeddings: { source: endpoint }` needs a `target`")]);
             }
+            ("bert", _) => EmbeddingSource::Bert { model_dir: self.text("embeddings.model_dir") },
             _ => EmbeddingSource::BuiltIn { model_dir: self.text("embeddings.model_dir") },
         };
         Ok(Some(Embeddings { source, limit: self.parsed("embeddings.limit", units::number)? }))

@@ -188,8 +188,8 @@ impl<'a> Question<'a> {
         let changes = Facts::of(original).changes(&Facts::of(&other));
         let same = match self.encoder {
             Some(encoder) => {
-                let of = |text: &str| Centroid::of(String::new(), &[encoder.embed(text)]);
-                of(&original.answer).zip(of(&other.answer)).and_then(|(a, b)| a.cosine(&b)).unwrap_or(0.0)
+                let of = |text: &str| Ok::<_, String>(Centroid::of(String::new(), &[encoder.embed(text)?]));
+                of(&original.answer)?.zip(of(&other.answer)?).and_then(|(a, b)| a.cosine(&b)).unwrap_or(0.0)
             }
             None => rouge(&words(&original.answer), &words(&other.answer), Rouge::L),
         };

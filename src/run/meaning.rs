@@ -15,8 +15,8 @@ pub trait Encoder: Send + Sync {
     fn name(&self) -> &str;
     /// The calibrated limit for "means the same"; absent when nobody calibrated it.
     fn limit(&self) -> Option<f64>;
-    /// One vector of any length for each text.
-    fn embed(&self, text: &str) -> Vec<f32>;
+    /// One vector of any length for each text; the error is a sentence.
+    fn embed(&self, text: &str) -> Result<Vec<f32>, String>;
 }
 
 /// Where vectors come from.
@@ -61,6 +61,10 @@ impl Engine {
                     Ok((cosine, encoder, limit)) => Fetched::Similarity { key, cosine, encoder, limit },
                     Err(why) => Fetched::Missing { key, why },
                 }),
+                Need::Nearest { key, text, among } => out.push(match self.nearest(text, among).await {
+                    Ok((cosine, encoder, limit)) => Fetched::Similarity { key, cosine, encoder, limit },
+                    Err(why) => Fetched::Missing { key, why },
+                }),
                 Need::Centroid { key, texts } => out.push(match self.centroid(&texts).await {
                     Ok(centroid) => Fetched::Centroid { key, centroid },
                     Err(why) => Fetched::Missing { key, why },
@@ -95,12 +99,22 @@ impl Engine {
         let mut pairs = 0u64;
         for (i, a) in vectors.iter().enumerate() {
             for b in &vectors[i + 1..] {
-                sum += cosine(a, b).ok_or("the encoder gave vectors of different lengths")?;
+                sum += cosine(a, b).ok_or(OF_DIFFERENT_LENGTHS)?;
                 pairs += 1;
             }
         }
-        // Rounded, so that a limit printed with three digits means what it says.
-        Ok(((sum / pairs.max(1) as f64 * 1e6).round() / 1e6, name, limit))
+        Ok((rounded(sum / pairs.max(1) as f64), name, limit))
+    }
+
+    async fn nearest(&self, text: String, mut among: Vec<String>) -> Result<(f64, String, Option<f64>), String> {
+        among.push(text);
+        let (vectors, name, limit) = self.vectors(&among).await?;
+        let (own, others) = vectors.split_last().ok_or("there is nothing to compare")?;
+        let mut best: f64 = -1.0;
+        for other in others {
+            best = best.max(cosine(own, other).ok_or(OF_DIFFERENT_LENGTHS)?);
+        }
+        Ok((rounded(best), name, limit))
     }
 
     async fn centroid(&self, texts: &[String]) -> Result<Centroid, String> {
@@ -119,7 +133,7 @@ impl Engine {
         let (name, limit) = match vectors {
             Vectors::Local(encoder) => {
                 for text in new {
-                    let vector = Arc::new(encoder.embed(&text));
+                    let vector = Arc::new(encoder.embed(&text)?);
                     self.meaning.known.lock().expect("no panic under this lock").insert(text, vector);
                 }
                 (encoder.name().to_owned(), encoder.limit())
@@ -165,6 +179,13 @@ impl Engine {
         }
         Err(last)
     }
+}
+
+const OF_DIFFERENT_LENGTHS: &str = "the encoder gave vectors of different lengths";
+
+/// So that a limit printed with three digits means what it says.
+fn rounded(cosine: f64) -> f64 {
+    (cosine * 1e6).round() / 1e6
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> Option<f64> {

@@ -7,6 +7,7 @@ use crate::load::judge::LoadCheck;
 use crate::load::{Ceiling, Metric, Of, Shape, Stat};
 use crate::verdict::rate::{Decision, PassRate, clean_trials_needed};
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Looks at one file.
@@ -144,7 +145,7 @@ fn negation(scenarios: &[Scenario]) -> Option<Diagnostic> {
                     | Check::Contains(_)
                     | Check::Equals { .. }
                     | Check::Judge { .. }
-                    | Check::Grounded { .. }
+                    | Check::Grounded(_)
             )
         };
         expects.iter().any(by_meaning) && !expects.iter().any(|e| mentions(e, &by_fact))
@@ -205,6 +206,53 @@ pub fn environment(here: &BTreeMap<String, String>, production: &BTreeMap<String
             .hint("compare with a baseline taken on the same environment")
         })
         .collect()
+}
+
+/// Chinese texts before an encoder that does not know their characters: all of them look alike to it. `knows` says which it knows.
+pub fn encoder(scenarios: &[Scenario], name: &str, knows: &dyn Fn(char) -> bool) -> Option<Diagnostic> {
+    let (scenario, case, seen, unknown) =
+        scenarios.iter().flat_map(|s| s.cases.iter().map(move |c| (s, c))).find_map(|(scenario, case)| {
+            let expects = ready(case);
+            let by_vectors = |c: &Check| match c {
+                Check::Similar { .. } => true,
+                Check::Consistency(wanted) => wanted.similarity.is_some(),
+                _ => false,
+            };
+            if !expects.iter().any(|e| mentions(e, &by_vectors)) {
+                return None;
+            }
+            let texts = RefCell::new(texts_of(case));
+            let references = |c: &Check| {
+                if let Check::Similar { to, .. } = c {
+                    texts.borrow_mut().extend(to.iter().cloned());
+                }
+                false
+            };
+            expects.iter().for_each(|e| _ = mentions(e, &references));
+            let texts = texts.into_inner();
+            let han: Vec<char> = texts.iter().flat_map(|t| t.chars()).filter(|c| crate::expect::chinese::is_han(*c)).collect();
+            let unknown = han.iter().filter(|c| !knows(**c)).count();
+            // A rare character now and then is unknown to any encoder.
+            (unknown * 10 > han.len()).then_some((scenario, case, han.len(), unknown))
+        })?;
+    let message = format!(
+        "`{}` judges Chinese by the vectors of `{name}`, which knows {} of its {seen} Chinese characters",
+        case.name,
+        seen - unknown
+    );
+    let warning = Diagnostic::error("english-encoder", message).warning().at(&scenario.source, case.place);
+    Some(warning.hint("unrelated Chinese texts look alike to it; write `embeddings: { source: builtin }`, which speaks Chinese"))
+}
+
+/// What a case says, as far as it is text.
+fn texts_of(case: &Case) -> Vec<String> {
+    match &case.input {
+        Input::Prompt(text) => vec![text.clone()],
+        Input::Variants(texts) => texts.clone(),
+        Input::Messages(messages) => messages.iter().filter_map(|m| Some(m["content"].as_str()?.to_owned())).collect(),
+        Input::Turns(turns) => turns.iter().filter_map(|t| Some(t.user.as_str()?.to_owned())).collect(),
+        Input::FromRow => case.rows.iter().flatten().flat_map(|r| r.vars.values().map(Value::to_string)).collect(),
+    }
 }
 
 fn ready(case: &Case) -> Vec<&Expectation> {

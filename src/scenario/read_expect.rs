@@ -7,8 +7,8 @@ use super::vocabulary::EXPECTATIONS;
 use super::{Files, count_of, duration_of, number_of};
 use crate::expect::past::Ceiling;
 use crate::expect::{
-    Check, Consistency, Edits, ErrorShape, Expectation, Expr, Figure, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck, Of,
-    Over, Pattern, Rouge, Search, TokenCount, Unit, group, mentions,
+    Check, Consistency, Edits, ErrorShape, Expectation, Expr, Figure, Ground, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck,
+    Of, Over, Pattern, Rouge, Search, TokenCount, Unit, group, mentions,
 };
 use crate::stats::history::{Predicted, Rolling};
 use crate::units::{self, Range};
@@ -20,6 +20,11 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Compiled {
     schemas: HashMap<String, Arc<jsonschema::Validator>>,
+}
+
+/// How many votes a judge has.
+fn votes_of(node: &Node) -> u64 {
+    node.get("votes").and_then(count_of).unwrap_or(3).clamp(1, 15)
 }
 
 /// Reads a list of expectations that passed the check. What cannot be compiled is told and left out.
@@ -289,6 +294,40 @@ impl ExpectReader<'_, '_> {
         Some(share)
     }
 
+    /// By what an answer is held against its context; `words` is the default share of words.
+    fn ground(&mut self, node: &Node, words: f64) -> Option<Ground> {
+        let by = node.get("by").and_then(Node::text).unwrap_or("words");
+        if by != "judge"
+            && let Some(votes) = node.get("votes")
+        {
+            self.checker.error(votes.place, "bad-value", "only a judge votes; write `by: judge`, or leave `votes` out");
+            return None;
+        }
+        if by == "words" {
+            if let Some(at) = node.get("min")
+                && let Err(why) =
+                    at.text().ok_or_else(|| "it is no share".to_owned()).and_then(|t| units::share(t).map_err(|e| e.to_string()))
+            {
+                self.checker.error(at.place, "bad-value", format!("with `by: words`, `min` is a share such as `40%`: {why}"));
+                return None;
+            }
+            return Some(Ground::Words { min: self.bar_or(node, "min", words)? });
+        }
+        let (most, wanted) = if by == "judge" { (5.0, "points above 0 and up to 5") } else { (1.0, "a cosine above 0 and up to 1") };
+        let min = node.get("min").map(|at| (at.place, number_of(at)));
+        if let Some((place, n)) = min
+            && !n.is_some_and(|n| n > 0.0 && n <= most)
+        {
+            self.checker.error(place, "bad-value", format!("with `by: {by}`, `min` is {wanted}"));
+            return None;
+        }
+        let min = min.and_then(|(_, n)| n);
+        Some(match by {
+            "judge" => Ground::Judge { min: min.unwrap_or(4.0), votes: votes_of(node) },
+            _ => Ground::Vectors { min },
+        })
+    }
+
     fn bar_or(&mut self, node: &Node, key: &str, default: f64) -> Option<f64> {
         if node.get(key).is_some() { self.bar(node, key) } else { Some(default) }
     }
@@ -363,7 +402,14 @@ impl ExpectReader<'_, '_> {
             "refuses" => Check::Refuses { also: texts(value.get("also")) },
             "asks_back" => Check::AsksBack { also: texts(value.get("also")) },
             "readable" => Check::Readable,
-            "no_repetition" => Check::NoRepetition { max: value.get("max").and_then(count_of).unwrap_or(3) },
+            "no_repetition" => {
+                let max = value.get("max").map(|at| (at.place, count_of(at)));
+                if let Some((place, Some(0))) = max {
+                    self.checker.error(place, "bad-value", "every phrase stands at least once in a row");
+                    return None;
+                }
+                Check::NoRepetition { max: max.and_then(|(_, n)| n).unwrap_or(3) }
+            }
             "no_secrets" => Check::NoSecrets { allow: self.regexes(value.get("allow")) },
             "json_schema" => Check::JsonSchema(self.schema_or_file(value)?),
             "json" => {
@@ -444,7 +490,15 @@ impl ExpectReader<'_, '_> {
                 }
                 Check::Tokens(ranges)
             }
-            "cost" => Check::Cost { max: number_of(value.get("max").unwrap_or(value))? },
+            "cost" => {
+                let at = value.get("max").unwrap_or(value);
+                let max = number_of(at)?;
+                if max < 0.0 {
+                    self.checker.error(at.place, "bad-value", "no exchange costs less than nothing");
+                    return None;
+                }
+                Check::Cost { max }
+            }
             "not" => Check::Not(Box::new(self.single(value)?)),
             "all" => Check::All(self.list(value)),
             "any" => Check::Any(self.list(value)),
@@ -480,10 +534,10 @@ impl ExpectReader<'_, '_> {
                     self.checker.error(value.place, "bad-value", "a judge needs a rubric and a `min` above 0 and up to 5");
                     return None;
                 }
-                Check::Judge { rubric, min, votes: value.get("votes").and_then(count_of).unwrap_or(3).clamp(1, 15) }
+                Check::Judge { rubric, min, votes: votes_of(value) }
             }
-            "grounded" => Check::Grounded { min: self.bar_or(value, "min", 0.4)? },
-            "uses_context" => Check::UsesContext { min: self.bar_or(value, "min", 0.2)? },
+            "grounded" => Check::Grounded(self.ground(value, 0.4)?),
+            "uses_context" => Check::UsesContext(self.ground(value, 0.2)?),
             "expr" => match Expr::compile(value.text()?) {
                 Ok(expr) => Check::Expr(expr),
                 Err(why) => {

@@ -4,6 +4,8 @@
 use super::grammar::{Key, Kind, Word, key, must};
 use Kind::*;
 
+const BY: Key = key("by", OneOf(&["words", "vectors", "judge"]), "how it is weighed; default words, which needs no model");
+const VOTES: Key = key("votes", Count, "of a judge, asked for when the first vote fails; the median decides; default 3");
 const OF: Key = key(
     "of",
     Either(&[
@@ -347,7 +349,7 @@ pub static EXPECTATIONS: &[Word] = &[
             Map(&[
                 must("rubric", Text, "what a good answer does"),
                 key("min", Number, "points from 0 to 5, at least; default 4"),
-                key("votes", Count, "asked for when the first vote fails; the median decides; default 3"),
+                VOTES,
                 OF,
             ]),
         ]),
@@ -356,15 +358,36 @@ pub static EXPECTATIONS: &[Word] = &[
     Word {
         name: "grounded",
         bare: true,
-        kind: Either(&[Bool, Map(&[key("min", Share, "share of a sentence's words found in the context; default 40 %"), OF])]),
-        doc: "Every sentence of the answer has support in the case's `context`: its words, its numbers, and no negation turned round.",
+        kind: Either(&[
+            Bool,
+            Map(&[
+                BY,
+                key(
+                    "min",
+                    Word,
+                    "of `words` the share of a sentence's words found in the context, default 40 %; of `vectors` the cosine with the nearest sentence, default four fifths of the encoder's limit; of `judge` points, default 4",
+                ),
+                VOTES,
+                OF,
+            ]),
+        ]),
+        doc: "Every sentence of the answer has support in the case's `context`: its words (or its meaning), its numbers, and no negation turned round. A judge weighs the answer as a whole and quotes what has no support.",
     },
     Word {
         name: "uses_context",
         bare: true,
         kind: Either(&[
             Bool,
-            Map(&[key("min", Share, "share of the words not in the question that come from the context; default 20 %"), OF]),
+            Map(&[
+                BY,
+                key(
+                    "min",
+                    Word,
+                    "of `words` the share of the words not in the question that come from the context, default 20 %; of `vectors` the cosine of the sentence nearest to the context; of `judge` points, default 4",
+                ),
+                VOTES,
+                OF,
+            ]),
         ]),
         doc: "The answer takes something from the case's `context` that the question does not hold.",
     },
@@ -679,10 +702,22 @@ const CONFIG_COMMON: [Key; 10] = [
     key(
         "embeddings",
         Map(&[
-            must("source", OneOf(&["builtin", "endpoint"]), "the built-in multilingual encoder, or a service with /v1/embeddings"),
+            must(
+                "source",
+                OneOf(&["builtin", "endpoint", "bert"]),
+                "the built-in multilingual encoder, a service with /v1/embeddings, or a BERT model from a folder (builds with `--features bert`)",
+            ),
             key("target", Word, "the target of `source: endpoint`"),
-            key("limit", Number, "default of `similar` for this encoder; the built-in one brings its own"),
-            key("model_dir", Word, "where the built-in encoder's weights lie; default: the cache `models pull` fills"),
+            key(
+                "limit",
+                Number,
+                "default of `similar` for this encoder; the built-in one (0.55) and all-MiniLM-L6-v2 (0.82) bring their own",
+            ),
+            key(
+                "model_dir",
+                Word,
+                "where the built-in encoder's weights or the BERT model's files lie; default: the cache that `models pull` fills",
+            ),
         ]),
         "sentence vectors, for `similar` and `consistency: { similarity: … }`",
     ),

@@ -13,6 +13,8 @@
 //!
 //! There is no limit on the length of a sentence: time grows linearly with it, working memory does not.
 
+#[cfg(feature = "bert")]
+pub mod bert;
 mod flat;
 mod pack;
 mod sentencepiece;

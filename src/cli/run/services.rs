@@ -26,20 +26,16 @@ fn need(cases: &[Planned], fits: &dyn Fn(&Check) -> bool) -> bool {
 }
 
 fn needs_vectors(cases: &[Planned]) -> bool {
-    need(cases, &|c| match c {
-        Check::Similar { .. } => true,
-        Check::Consistency(wanted) => wanted.similarity.is_some(),
-        _ => false,
-    })
+    need(cases, &Check::wants_vectors)
 }
 
 /// The targets of the judge and of the sentence vectors, where a case needs them.
 fn helpers(options: &Options, cases: &[Planned]) -> Vec<String> {
     let vectors = options.embeddings.as_ref().filter(|_| needs_vectors(cases)).and_then(|e| match &e.source {
         EmbeddingSource::Endpoint { target } => Some(target.clone()),
-        EmbeddingSource::BuiltIn { .. } => None,
+        EmbeddingSource::BuiltIn { .. } | EmbeddingSource::Bert { .. } => None,
     });
-    let judge = options.judge.as_ref().filter(|_| need(cases, &|c| matches!(c, Check::Judge { .. })));
+    let judge = options.judge.as_ref().filter(|_| need(cases, &Check::wants_judge));
     judge.cloned().into_iter().chain(vectors).collect()
 }
 
@@ -190,7 +186,7 @@ fn meaning(project: &Project, helping: &BTreeMap<String, Arc<Service>>, wants_ve
             Some(service) => Ok(Vectors::Endpoint { service: service.clone(), limit: *limit }),
             None => none.vectors,
         },
-        Some(Embeddings { source: EmbeddingSource::BuiltIn { .. }, .. }) => crate::cli::models::of_project(project).map(Vectors::Local),
+        Some(_) => crate::cli::models::of_project(project).map(Vectors::Local),
     };
     let judge = project.options.judge.as_ref().and_then(|name| helping.get(name)).map_or(none.judge, |service| Ok(service.clone()));
     Meaning::new(vectors, judge)
