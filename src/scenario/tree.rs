@@ -157,9 +157,9 @@ struct Open {
     /// 0 without an anchor.
     anchor: usize,
     place: Place,
-    value: Value,
-    /// The key that waits for its value.
-    key: Option<Node>,
+    is_map: bool,
+    /// Where its items, or keys and values in turns, begin among the complete nodes.
+    from: usize,
     nodes: usize,
     /// Levels below this one.
     depth: usize,
@@ -169,6 +169,8 @@ struct Open {
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
+    /// Complete nodes whose list or map is still open. One store for all, so that each list and map is made in its final size.
+    complete: Vec<Node>,
     anchors: BTreeMap<usize, Anchored>,
     nodes: usize,
     repeated: usize,
@@ -181,13 +183,24 @@ impl Builder {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => Err("a file holds one document, and `---` begins a second one".into()),
             Event::Scalar(text, style, anchor, _) => self.put(scalar(text, style), place, anchor, 1, 0),
-            Event::SequenceStart(_, anchor, _) => self.begin(Value::List(Vec::new()), place, anchor),
-            Event::MappingStart(_, anchor, _) => self.begin(Value::Map(Vec::new()), place, anchor),
+            Event::SequenceStart(_, anchor, _) => self.begin(false, place, anchor),
+            Event::MappingStart(_, anchor, _) => self.begin(true, place, anchor),
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(Open { anchor, place, mut value, nodes, depth, .. }) = self.open.pop() else { return Ok(()) };
-                if let Value::Map(entries) = &mut value {
-                    merge(entries)?;
-                }
+                let Some(Open { anchor, place, is_map, from, nodes, depth }) = self.open.pop() else { return Ok(()) };
+                let mut parts = self.complete.drain(from..);
+                let value = if is_map {
+                    let mut entries = Vec::with_capacity(parts.len() / 2);
+                    while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
+                        entries.push((key, value));
+                    }
+                    drop(parts);
+                    merge(&mut entries)?;
+                    Value::Map(entries)
+                } else {
+                    let items = parts.by_ref().collect();
+                    drop(parts);
+                    Value::List(items)
+                };
                 self.put(value, place, anchor, nodes + 1, depth)
             }
             Event::Alias(id) => {
@@ -203,8 +216,8 @@ impl Builder {
         }
     }
 
-    fn begin(&mut self, value: Value, place: Place, anchor: usize) -> Result<(), String> {
-        self.open.push(Open { anchor, place, value, key: None, nodes: 0, depth: 0 });
+    fn begin(&mut self, is_map: bool, place: Place, anchor: usize) -> Result<(), String> {
+        self.open.push(Open { anchor, place, is_map, from: self.complete.len(), nodes: 0, depth: 0 });
         if self.open.len() > MAX_DEPTH { Err(format!("nested deeper than {MAX_DEPTH} levels")) } else { Ok(()) }
     }
 
@@ -227,12 +240,7 @@ impl Builder {
         };
         open.nodes += nodes;
         open.depth = open.depth.max(depth + 1);
-        match (&mut open.value, open.key.take()) {
-            (Value::Map(entries), Some(key)) => entries.push((key, node)),
-            (Value::List(items), _) => items.push(node),
-            (_, None) => open.key = Some(node),
-            _ => {}
-        }
+        self.complete.push(node);
         Ok(())
     }
 }

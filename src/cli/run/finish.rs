@@ -198,6 +198,8 @@ impl Finish {
             }
             None => {}
         }
+        // The process ends next, and to take a record of ten thousand cases apart takes a tenth of a second.
+        std::mem::forget(record);
         Some(exit)
     }
 }
