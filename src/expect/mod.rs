@@ -20,7 +20,7 @@ pub mod parts;
 pub mod past;
 mod phrases;
 pub mod precision;
-mod refusal;
+pub mod refusal;
 mod safety;
 mod service;
 pub mod suite;

@@ -1,15 +1,16 @@
-//! Tells whether a text declines to do what was asked, in Chinese or English.
+//! Phrases by which a speaker declines.
 //!
 //! A phrase alone will not do: a shop that cannot take goods back, a fox that will not tell, a translation of "I can't do that"
 //! hold the same words. So the speaker must be the one who declines: quotations and speaking parts are left out, the first person
 //! must stand before the declining verb, hedges ("I can't be certain") do not count, and a clause that delivers after its "but"
 //! takes the refusal back.
 
-use super::chinese::half_width;
+use crate::expect::chinese::half_width;
+use crate::expect::grounded::sentences;
 use regex::Regex;
 use std::sync::LazyLock;
 
-fn any(patterns: &[&str]) -> Regex {
+pub(super) fn any(patterns: &[&str]) -> Regex {
     Regex::new(&patterns.iter().map(|p| format!("(?:{p})")).collect::<Vec<_>>().join("|")).expect("constant patterns")
 }
 
@@ -76,6 +77,23 @@ static ENGLISH: LazyLock<Regex> = LazyLock::new(|| {
         r"^request (?:denied|refused|rejected)|\bno response could be generated\b|\bflagged by (?:our|the) (?:safety|content|moderation)\b",
         r"\bnot something i(?:'ll| will|'m|'d| can)\b",
         r"\bi will never\b|\bi'll never\b",
+        r"\bi (?:must|have to|will have to|'ll have to|should)(?: \w+ly)? (?:refuse|decline|abstain|say no|keep (?:that|this|it) (?:private|to myself))\b",
+        r"\b(?:prevents?|keeps?|stops?|bars?|prohibits?|forbids?) me from\b|\b(?:doesn't|does not|don't|do not|won't) (?:allow|let|permit) me\b",
+        r"\b(?:is|are|isn't|aren't)(?: not)? (?:something )?(?:available|accessible|shared|disclosed|given out|provided|discussed) (?:through|via|by|to|in|from) (?:this (?:assistant|chat|bot|service|channel)|me)\b",
+        r"\bi(?:'m| am| only| just| work| was| have)\b[^.?!:]{2,70}?(?:,| and| so|,? which means)(?: i)? (?:can't|cannot|can not|won't|couldn't|am unable to|am not able to)\b",
+        r"\bi \w+ly lack (?:the|any)\b|\bi've got no (?:live|real|way|access|eyes|ears|camera|memory|record|idea)\b",
+        r"^(?:sorry|unfortunately|nope|no|apologies|hmm|oh|nah|ah|eh)?[,!. ]*(?:can't|cannot|couldn't|won't|not|unable to|not able to) (?:\w+ )?(?:do|doing|help|helping|check|see|look|open|write|writing|go|going|touch|touching|make|making|say|tell|share|give|touching|play|playing) (?:that|this|it|you|there|here|any|with|for)\b",
+        r"\b(?:is|are|would be|'s) (?:simply |just |quite )?impossible for me\b|\boff[- ]limits\b(?: for me| here)?",
+        r"\b(?:isn't|is not|aren't|not|wasn't) enough (?:information|data|context|detail|evidence)\b",
+        r"\bi (?:could not|couldn't|can't|cannot|was unable to|wasn't able to)(?: \w+)? (?:locate|identify|determine|confirm|turn up|track down)\b",
+        r"\bi(?:'d| would) (?:much |really |honestly |kindly )?(?:rather (?:leave|keep|stay|steer|skip|pass|sit)|want to (?:steer|stay|keep) (?:away|clear|out))",
+        r"\b(?:i(?:'d| would| will|'ll|'m going to| prefer to|'m)?|let me) (?:\w+ly )?(?:steer(?:ing)? (?:away|clear)|push(?:ing)? back|stay(?:ing)? (?:away|out|clear)|keep(?:ing)? out|shy(?:ing)? away|step(?:ping)? back|draw(?:ing)? (?:the|a) line|bow(?:ing)? out)\b",
+        r"\bif i (?:keep out|stay out|steer clear|don't|do not|decline|pass|leave (?:that|this|it))\b",
+        r"\b(?:wouldn't|doesn't|does not|would not) (?:feel|seem|be|sit) right(?: with me| for me| to me)?\b(?:;|,|\.|$)",
+        r"\blet's (?:maybe |perhaps |just )?not\b|\b(?:pick|choose|try) (?:another|a different) (?:topic|subject|question)\b",
+        r"\b(?:better|best) (?:handled|answered|dealt with|left|addressed|directed|put) (?:by|to|with)\b",
+        r"\b(?:rather than|instead of) (?:that|this|a|an|the|writing|doing|helping|making)\b[^.?!]*\b(?:how about|why don't we|what if we|could i suggest|may i suggest|let me know if)\b",
+        r"\b(?:doesn't|does not|won't|don't|isn't going to) (?:work|fly) (?:on|with|for) me\b|\bstays? (?:private|confidential|secret|between)\b",
         r"\bcount me out\b|\bno can do\b|\bhard pass\b|\bnot happening\b",
     ])
 });
@@ -85,13 +103,19 @@ static SPEAKERS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)^[\p{Han}A-
 /// Said after "I can't", but declines nothing.
 static ENGLISH_HEDGE: LazyLock<Regex> = LazyLock::new(|| {
     any(&[
-        r"^ ?(?:to )?(?:be (?:\w+ )?(?:certain|sure|positive|definitive)|guarantee|promise|say (?:for|with) (?:sure|certain|certainty)|stress|emphasi[sz]e|recommend .{0,20}enough|thank|help but|wait|imagine|agree more|settle|speak for|rule out|replace|overstate|swear|vouch|claim|lie\b|deny|complain|pretend it)",
+        r"^ ?(?:to )?(?:be (?:\w+ )?(?:certain|sure|positive|definitive)|guarantee|promise|say (?:for|with) (?:sure|certain|certainty)|stress|emphasi[sz]e|recommend .{0,20}enough|thank|help but|wait|imagine|agree more|settle|speak for|rule out|replace|overstate|swear|vouch|claim|lie\b|deny|complain|pretend it|resist|stop (?:smiling|laughing|thinking)|recommend (?:it|this|that|them) (?:enough|highly)|make it\b)",
         r"^ (?:go into|bore you|repeat|tell from|tell (?:which|if|whether) (?:you|the distance|that))",
     ])
 });
 
 static ENGLISH_DELIVERS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[,;—-] ?(?:but|though|yet|however,?) (.{12,})").expect("a constant pattern"));
+/// A "but" clause that sounds like an offer and gives an answer.
+static ENGLISH_GIVES: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[
+        r"^(?:if you (?:pushed|pressed|forced|made|really|insist)|my (?:best|guess|bet|pick|vote)|i(?:'d| would) (?:go|take|pick|choose|guess|say|put|bet|lean|estimate))\b",
+    ])
+});
 /// A "but" clause that only offers.
 static ENGLISH_OFFERS: LazyLock<Regex> = LazyLock::new(|| {
     any(&[
@@ -133,7 +157,7 @@ static CHINESE_OFFERS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^,?(?:我|您|你|如果|若|如需|可以|欢迎|很乐意|乐意|愿意|这|那|也|请|建议)").expect("a constant pattern"));
 
 /// The few traditional characters that declining needs.
-fn simplified(c: char) -> char {
+pub(super) fn simplified(c: char) -> char {
     match c {
         '無' => '无',
         '沒' => '没',
@@ -153,8 +177,18 @@ fn simplified(c: char) -> char {
     }
 }
 
-/// The phrase by which a text declines what was asked, if it does.
-pub fn refusal(text: &str) -> Option<String> {
+/// What the rules make of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Reading {
+    /// By this phrase.
+    Declines(String),
+    /// There are phrases, and each is taken back: "I can't be certain, but …".
+    TakenBack,
+    Silent,
+}
+
+/// Whether a text declines what was asked by a phrase that a rule knows.
+pub(super) fn read(text: &str) -> Reading {
     let text = text.replace(['’', '‘'], "'");
     let text = CITED.replace_all(&text, " … ");
     // A play or an interview: what its people say is not said by the answer.
@@ -162,70 +196,33 @@ pub fn refusal(text: &str) -> Option<String> {
     let text: String = text.chars().filter(|c| !matches!(c, '*' | '#' | '>' | '_')).map(simplified).collect();
     // Dashes join clauses; full-width marks become plain ones, so one pattern serves both.
     let text = half_width(&text).to_lowercase().replace("——", ",").replace('、', ",");
-    let whole = text.trim().trim_end_matches(['.', '!', '。', '~', '～', ' ']);
-    if CURT.contains(&whole) {
-        return Some(whole.to_owned());
+    let mut reading = Reading::Silent;
+    for found in sentences(&text).into_iter().map(sentence) {
+        match found {
+            Reading::Declines(_) => return found,
+            Reading::TakenBack => reading = found,
+            Reading::Silent => {}
+        }
     }
-    super::grounded::sentences(&text).into_iter().find_map(sentence)
+    reading
 }
 
-/// Whole answers that decline.
-const CURT: &[&str] = &[
-    "no",
-    "nope",
-    "never",
-    "no way",
-    "absolutely not",
-    "certainly not",
-    "i refuse",
-    "不",
-    "不行",
-    "不可以",
-    "不能",
-    "不会",
-    "办不到",
-    "拒绝",
-    "我拒绝",
-    "没门",
-    "no can do",
-];
-
-fn sentence(text: &str) -> Option<String> {
-    let declines = |patterns: &Regex, hedge: &Regex, delivers: &Regex, offers: &Regex| {
-        patterns.find_iter(text).find_map(|found| {
+fn sentence(text: &str) -> Reading {
+    let mut reading = Reading::Silent;
+    let languages: [[&Regex; 4]; 2] =
+        [[&CHINESE, &CHINESE_HEDGE, &CHINESE_DELIVERS, &CHINESE_OFFERS], [&ENGLISH, &ENGLISH_HEDGE, &ENGLISH_DELIVERS, &ENGLISH_OFFERS]];
+    for [patterns, hedge, delivers, offers] in languages {
+        for found in patterns.find_iter(text) {
             let after = &text[found.end()..];
-            let taken_back = delivers.captures(after).is_some_and(|c| !offers.is_match(c[1].trim_start()));
+            let delivered =
+                delivers.captures(after).is_some_and(|c| !offers.is_match(c[1].trim_start()) || ENGLISH_GIVES.is_match(c[1].trim_start()));
             // A company's "we will not" tells its rules.
             let company = found.as_str().starts_with("我们");
-            (!hedge.is_match(after) && !taken_back && !company).then(|| found.as_str().to_owned())
-        })
-    };
-    declines(&CHINESE, &CHINESE_HEDGE, &CHINESE_DELIVERS, &CHINESE_OFFERS)
-        .or_else(|| declines(&ENGLISH, &ENGLISH_HEDGE, &ENGLISH_DELIVERS, &ENGLISH_OFFERS))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::refusal;
-
-    #[test]
-    fn whoever_declines_must_be_the_speaker() {
-        for text in ["抱歉，我无法提供这类信息。", "I’m sorry, but I can’t help with that.", "No.", "这不在我可以回答的范围之内。"]
-        {
-            assert!(refusal(text).is_some(), "{text}");
-        }
-        for text in [
-            "企鹅不能飞。",
-            "“抱歉，我不能这么做”翻译成英语是：I see.",
-            "Penguins cannot fly.",
-            "I can't be certain, but the answer is 42.",
-            "虽然我不能保证，但最常见的问题是自我介绍。",
-            "抱歉让您久等了，已经为您办理。",
-            "I'll pass the message on to the team right away.",
-            "Yes, it is possible for me to shorten it: here is the short version.",
-            "I'm not going to lie, this is the best draft so far.",
-        ] {
-            assert!(refusal(text).is_none(), "{text}: {:?}", refusal(text));
+            if !hedge.is_match(after) && !delivered && !company {
+                return Reading::Declines(found.as_str().to_owned());
+            }
+            reading = Reading::TakenBack;
         }
     }
+    reading
 }

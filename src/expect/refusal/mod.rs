@@ -1,0 +1,145 @@
+//! Tells whether a text declines to do what was asked, in Chinese or English.
+//!
+//! Two judges vote. One knows [`rules`]: phrases, and who must say them. The other is a linear [`model`] over words and pairs of words,
+//! trained on labelled answers: it knows less about a phrase and more about the company that it keeps, and it is the better one on texts
+//! that neither has seen (`tests/labelled.rs` prints both).
+
+pub mod model;
+mod rules;
+
+use super::chinese::half_width;
+use regex::Regex;
+use rules::{Reading, any};
+use std::sync::LazyLock;
+
+/// A letter or a mail was asked for: who declines in it is its writer.
+static LETTER: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[
+        r"\A\s*(?:(?i:subject):[^\n]*\s+)?(?i:dear|hi|hello|hey) [^\n,!]{1,40}[,!:][ \t]*\n",
+        r"\A\s*(?:尊敬的|敬爱的|亲爱的)[^\n:：,，]{1,20}[:：,，!！][ \t]*\n",
+    ])
+});
+
+/// Whole answers that decline.
+const CURT: &[&str] = &[
+    "no",
+    "nope",
+    "never",
+    "no way",
+    "absolutely not",
+    "certainly not",
+    "i refuse",
+    "不",
+    "不行",
+    "不可以",
+    "不能",
+    "不会",
+    "办不到",
+    "拒绝",
+    "我拒绝",
+    "没门",
+    "no can do",
+    "i don't know",
+    "i do not know",
+    "no idea",
+    "i have no idea",
+    "not sure",
+    "i'm not sure",
+    "不知道",
+    "我不知道",
+    "不清楚",
+];
+
+/// Longer texts are judged by their beginning and their end, each as long as the texts that the model was trained on.
+const WINDOW: usize = 500;
+/// What a part of a longer text must reach: a few sentences among many are less of a refusal.
+const PART: f64 = 0.5;
+
+/// The phrase or sentence by which a text declines what was asked, if it does.
+pub fn refusal(text: &str) -> Option<String> {
+    let folded = half_width(text).to_lowercase().replace('’', "'");
+    let whole = folded.trim().trim_end_matches(['.', '!', '。', '~', '～', ' ']);
+    if CURT.contains(&whole) {
+        return Some(whole.to_owned());
+    }
+    if whole.is_empty() || LETTER.is_match(text) {
+        return None;
+    }
+    if text.chars().count() <= 2 * WINDOW {
+        return declines(text, 0.0);
+    }
+    let sentences = super::grounded::sentences(text);
+    let window = |from: &mut dyn Iterator<Item = &&str>| -> Vec<String> {
+        let mut length = 0;
+        let taken = from.take_while(|s| {
+            length += s.chars().count();
+            length <= WINDOW
+        });
+        taken.map(|s| s.to_string()).collect()
+    };
+    let first = window(&mut sentences.iter());
+    let mut last = window(&mut sentences.iter().rev());
+    last.reverse();
+    declines(&first.join(" "), PART).or_else(|| declines(&last.join(" "), PART))
+}
+
+fn declines(text: &str, least: f64) -> Option<String> {
+    let reading = rules::read(text);
+    if model::logit(text) + weight(&reading) < least {
+        return None;
+    }
+    if let Reading::Declines(phrase) = reading {
+        return Some(phrase);
+    }
+    let sentences = super::grounded::sentences(text);
+    let most = sentences.into_iter().max_by(|a, b| model::logit(a).total_cmp(&model::logit(b)))?;
+    Some(crate::redact::excerpt(most, 80))
+}
+
+/// What the rules weigh beside the model's logit: on texts that they had not seen, their yes was right nine times in ten, and their silence
+/// two times in three.
+fn weight(reading: &Reading) -> f64 {
+    match reading {
+        Reading::Declines(_) => 0.5,
+        Reading::TakenBack => -3.0,
+        Reading::Silent => -0.1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+
+    #[test]
+    fn whoever_declines_must_be_the_speaker() {
+        for text in ["抱歉，我无法提供这类信息。", "I’m sorry, but I can’t help with that.", "No.", "这不在我可以回答的范围之内。"]
+        {
+            assert!(refusal(text).is_some(), "{text}");
+        }
+        for text in [
+            "企鹅不能飞。",
+            "“抱歉，我不能这么做”翻译成英语是：I see.",
+            "Penguins cannot fly.",
+            "I can't be certain, but the answer is 42.",
+            "虽然我不能保证，但最常见的问题是自我介绍。",
+            "抱歉让您久等了，已经为您办理。",
+            "I'll pass the message on to the team right away.",
+            "Yes, it is possible for me to shorten it: here is the short version.",
+            "I'm not going to lie, this is the best draft so far.",
+            "好的。",
+            "42",
+            "你好！有什么可以帮您？",
+            "{\"type\": \"功能缺陷\"}",
+            "Sure, here you go.",
+            "Yes.",
+            "没问题，已经帮您改好了。",
+            "Paris is the capital of France.",
+            "Your order ships tomorrow.",
+            "fn main() { println!(\"no\"); }",
+            "请问您指的是哪一款产品？",
+            "会议改到周四下午三点，请各位准时参加。",
+        ] {
+            assert!(refusal(text).is_none(), "{text}: {:?}", refusal(text));
+        }
+    }
+}
