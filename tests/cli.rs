@@ -342,6 +342,28 @@ fn check_warns_of_what_is_unwise() {
 }
 
 #[test]
+fn an_english_encoder_before_chinese_is_told() {
+    let project = Project::new(&cases(&[("问候", "你好", "similar: { to: 您好，请问有什么可以帮您？ }")]));
+    let config = "targets:\n  default: { simulate: x.sim.yaml }\n  vectors: { simulate: x.sim.yaml, model: sentence-transformers/all-MiniLM-L6-v2 }\nembeddings: { source: endpoint, target: vectors, limit: 0.8 }\n";
+    project.write("roadworthy.yaml", config);
+    let shown = text(&project.run(&["check"]).stderr);
+    assert!(shown.contains("warning[english-encoder]") && shown.contains("knows 0 of its"), "{shown}");
+    project.write("roadworthy.yaml", &config.replace("all-MiniLM-L6-v2", "paraphrase-multilingual-MiniLM-L12-v2"));
+    let shown = text(&project.run(&["check"]).stderr);
+    assert!(!shown.contains("english-encoder"), "{shown}");
+}
+
+#[cfg(not(feature = "bert"))]
+#[test]
+fn a_bert_model_without_the_feature_is_an_error_that_says_what_to_do() {
+    let project = Project::new(&cases(&[("alike", "hi", "similar: { to: hello }")]));
+    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\nembeddings: { source: bert }\n");
+    let output = project.run(&["run"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stdout).contains("--features bert"), "{}", text(&output.stdout));
+}
+
+#[test]
 fn a_project_is_found_from_a_folder_below() {
     let project = Project::new(&cases(&[("one", "hi", "equals: hi")]));
     std::fs::create_dir_all(project.dir.path().join("deep/er")).unwrap();
