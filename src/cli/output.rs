@@ -59,7 +59,7 @@ pub fn append_file(path: &Path, text: &str) -> Result<(), String> {
 /// Writes the file that a flag names, if it names one, and tells what became of it.
 pub fn written(path: Option<&Path>, render: impl FnOnce() -> String) -> Exit {
     let Some(path) = path else { return Exit::Pass };
-    match write_file(path, &render()) {
+    match write_file(path, render()) {
         Ok(()) => {
             talk(&format!("wrote {}", path.display()));
             Exit::Pass
@@ -73,16 +73,17 @@ pub fn written(path: Option<&Path>, render: impl FnOnce() -> String) -> Exit {
 
 /// Writes a file whole or not at all, making its folder. A device, pipe or link is written to, never replaced:
 /// renaming a file over `/dev/null` would take the device away from the whole machine.
-pub fn write_file(path: &Path, text: &str) -> Result<(), String> {
+pub fn write_file(path: &Path, content: impl AsRef<[u8]>) -> Result<(), String> {
+    let content = content.as_ref();
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
         if path.symlink_metadata().is_ok_and(|m| !m.is_file()) {
             let mut file = std::fs::OpenOptions::new().write(true).truncate(true).open(path)?;
-            return file.write_all(text.as_bytes()).and_then(|()| file.flush());
+            return file.write_all(content).and_then(|()| file.flush());
         }
         std::fs::create_dir_all(dir)?;
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(content)?;
         // Readable like any other file; temporary files are private.
         #[cfg(unix)]
         {

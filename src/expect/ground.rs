@@ -92,7 +92,7 @@ fn by_vectors(asked: Asked, text: &str, ground: &str, context: &Context, min: Op
     let mut name = "";
     for sentence in sentences(text) {
         let (cosine, encoder, own) = similarity(&nearest(sentence, ground), context.fetched)?;
-        limit = limit.or(own.map(|own| own * OF_LIMIT));
+        limit = limit.or(own.map(|own| (own * OF_LIMIT * 1e3).round() / 1e3));
         name = encoder;
         cosines.insert(sentence, cosine);
     }
@@ -106,7 +106,7 @@ fn by_vectors(asked: Asked, text: &str, ground: &str, context: &Context, min: Op
         let weighed = weigh_by(text, ground, context.prompt, &|sentence, _| {
             let cosine = cosines.get(sentence).copied().unwrap_or(-1.0);
             (cosine + 1e-9 < limit)
-                .then(|| format!("the nearest sentence of the context has a similarity of {cosine:.3} ({name}), expected {limit:.2}"))
+                .then(|| format!("the nearest sentence of the context has a similarity of {cosine:.3} ({name}), expected {limit}"))
         });
         return Ok(grounded::said(&weighed));
     }
@@ -122,7 +122,7 @@ fn by_vectors(asked: Asked, text: &str, ground: &str, context: &Context, min: Op
         None => Said::content(false, "every sentence is nearer to the question than to the context"),
         Some((cosine, sentence)) => Said::content(
             cosine + 1e-9 >= limit,
-            format!("the sentence nearest to the context has a similarity of {cosine:.3} ({name}), expected at least {limit:.2}"),
+            format!("the sentence nearest to the context has a similarity of {cosine:.3} ({name}), expected at least {limit}"),
         )
         .evidence(format!("nearest: \"{}\"", crate::redact::excerpt(sentence, 160))),
     })

@@ -42,6 +42,10 @@ impl Bert {
     pub fn new(files: Files) -> Result<Bert, String> {
         let damaged = |name: &str, e: &dyn std::fmt::Display| format!("{name} is not as expected: {e}");
         let config: Config = serde_json::from_slice(&files.config).map_err(|e| damaged("config.json", &e))?;
+        // Others share the names of the weights and differ in what they mean: the vectors would be wrong without a word.
+        if let Some(other) = config.model_type.as_deref().filter(|t| *t != "bert") {
+            return Err(format!("it is a model of type `{other}`, not `bert`"));
+        }
         let mut tokenizer = Tokenizer::from_bytes(&files.tokenizer).map_err(|e| damaged("tokenizer.json", &e))?;
         let side = |bytes: Option<Vec<u8>>| bytes.and_then(|b| serde_json::from_slice::<Value>(&b).ok()).unwrap_or_default();
         let behind = side(files.modules);

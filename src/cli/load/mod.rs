@@ -227,7 +227,7 @@ fn tell(args: &LoadArgs, project: &Project, record: &RunRecord, redactor: &Redac
     let mut exit = Reports::of(Some(&project.options), &project.root, &args.files).write(record, redactor);
     exit = exit.worse(run::tell_github(record, redactor));
     let mut write = |path: &Path, text: String| {
-        if let Err(why) = output::write_file(path, &redactor.clean(&text)) {
+        if let Err(why) = output::write_file(path, redactor.clean(&text)) {
             talk(&format!("error: {why}"));
             exit = exit.worse(Exit::NotWritten);
         }

@@ -107,7 +107,7 @@ impl Reports {
         let mut exit = Exit::Pass;
         let publish = Publish { link: evidence_link(), attachment: self.attachment() };
         for (format, path) in &self.files {
-            let written = format.render(record, &publish).and_then(|text| output::write_file(path, &redactor.clean(&text)));
+            let written = format.render(record, &publish).and_then(|text| output::write_file(path, redactor.clean(&text)));
             if let Err(why) = written {
                 talk(&format!("error: {why}"));
                 exit = Exit::NotWritten;

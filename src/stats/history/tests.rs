@@ -294,7 +294,7 @@ fn holm_steps_down_and_fails_the_runs_that_its_first_step_fails() {
     assert_eq!(told(&[Some(0.004), Some(0.005), None]), [false, false, true], "what has its own rule counts among the comparisons");
     assert_eq!(told(&[Some(0.003), Some(0.005), Some(f64::NAN)]), [true, true, false]);
     for step in 0..200u32 {
-        let p: Vec<f64> = (0..8).map(|i| f64::from(crate::units::fnv([step as u8, i].into_iter()) as u32 % 1000) / 1e5).collect();
+        let p: Vec<f64> = (0..8).map(|i| f64::from(crate::units::fnv([step as u8, i]) as u32 % 1000) / 1e5).collect();
         let all: Vec<Judged> = p.iter().map(|p| missed(Some(*p))).collect();
         let alone = all.iter().any(|j| stands(j, all.len()));
         assert_eq!(standing(&all.iter().collect::<Vec<_>>()).contains(&true), alone, "{p:?}");
