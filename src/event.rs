@@ -62,7 +62,7 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
     }
     record.cases.extend(running.into_iter().map(|(id, load)| cut_off(id, load)));
     let order: std::collections::HashMap<&str, usize> = started.iter().enumerate().rev().map(|(i, id)| (id.as_str(), i)).collect();
-    record.cases.sort_by_key(|c| order.get(c.id.as_str()).copied().unwrap_or(usize::MAX));
+    record.cases.sort_by_cached_key(|c| order.get(c.id.as_str()).copied().unwrap_or(usize::MAX));
     record
 }
 

@@ -37,14 +37,14 @@ impl Journal {
     }
 
     pub fn write(&self, event: &Event) {
-        let line = match serde_json::to_string(event) {
-            Ok(mut line) => {
-                self.redactor.wash(&mut line);
-                line.push('\n');
-                line
-            }
-            Err(e) => return self.fail(e.to_string()),
-        };
+        // Most lines fit, and growing costs as much as writing them.
+        let mut line = Vec::with_capacity(4096);
+        if let Err(e) = serde_json::to_writer(&mut line, event) {
+            return self.fail(e.to_string());
+        }
+        let mut line = String::from_utf8(line).expect("JSON is UTF-8");
+        self.redactor.wash(&mut line);
+        line.push('\n');
         let mut out = self.file.lock().expect("no panic under this lock");
         out.waiting.push_str(&line);
         if matches!(event, Event::CaseStarted { .. }) {

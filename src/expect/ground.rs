@@ -3,7 +3,7 @@
 use super::grounded::{self, sentences, weigh_by};
 use super::meaning::{self, Need, key, similarity};
 use super::{Context, Said};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The measure, with what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,7 +87,7 @@ pub(super) fn judge(asked: Asked, by: Ground, text: &str, context: &Context) -> 
 }
 
 fn by_vectors(asked: Asked, text: &str, ground: &str, context: &Context, min: Option<f64>) -> Result<Said, String> {
-    let mut cosines: HashMap<&str, f64> = HashMap::new();
+    let mut cosines: BTreeMap<&str, f64> = BTreeMap::new();
     let mut limit = min;
     let mut name = "";
     for sentence in sentences(text) {

@@ -8,6 +8,7 @@ use crate::mutate::Mutation;
 use crate::scenario::dataset::{Row, short_hash};
 use crate::scenario::grammar::Kind;
 use crate::scenario::params::render_params;
+use crate::scenario::spread::spread;
 use crate::scenario::template::{render, render_json};
 use crate::scenario::tree::{Node, Typed, Value as Tree};
 use crate::scenario::{Case, Checker, Compiled, Expected, Files, Input, Scenario, expectations};
@@ -20,7 +21,23 @@ use std::sync::Arc;
 pub fn expand(scenario: &Scenario, prefix: &str, files: &dyn Files) -> Result<Vec<Planned>, Vec<Diagnostic>> {
     let mut planned = Vec::new();
     let mut found: Vec<Diagnostic> = Vec::new();
-    for case in &scenario.cases {
+    for (mut some, mut wrong) in spread(&scenario.cases, |cases| expand_all(scenario, cases, prefix, files)) {
+        planned.append(&mut some);
+        found.append(&mut wrong);
+    }
+    let mut seen = std::collections::HashSet::new();
+    for case in &planned {
+        if !seen.insert(case.id.as_str()) {
+            found.push(Diagnostic::error("duplicate-case", format!("two cases have the id `{}`", case.id)));
+        }
+    }
+    if found.is_empty() { Ok(planned) } else { Err(found) }
+}
+
+fn expand_all(scenario: &Scenario, cases: &[Case], prefix: &str, files: &dyn Files) -> (Vec<Planned>, Vec<Diagnostic>) {
+    let mut planned = Vec::with_capacity(cases.len());
+    let mut found = Vec::new();
+    for case in cases {
         let rows: Vec<Option<&Row>> = match &case.rows {
             Some(rows) => rows.iter().map(Some).collect(),
             None => vec![None],
@@ -38,13 +55,7 @@ pub fn expand(scenario: &Scenario, prefix: &str, files: &dyn Files) -> Result<Ve
             }
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    for case in &planned {
-        if !seen.insert(case.id.as_str()) {
-            found.push(Diagnostic::error("duplicate-case", format!("two cases have the id `{}`", case.id)));
-        }
-    }
-    if found.is_empty() { Ok(planned) } else { Err(found) }
+    (planned, found)
 }
 
 /// Every combination of the matrix, first variable slowest.

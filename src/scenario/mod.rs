@@ -13,6 +13,7 @@ mod read_load;
 pub mod reference;
 pub mod schema;
 mod schema_words;
+pub(crate) mod spread;
 pub mod template;
 mod traps;
 pub mod tree;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use tree::Node;
 
 /// Reads files for scenarios: schemas, datasets, prompts, images. The path is as written in the scenario.
-pub trait Files {
+pub trait Files: Sync {
     /// The bytes, or a sentence fragment that says why not.
     fn read(&self, scenario: &str, path: &str) -> Result<Vec<u8>, String>;
 

@@ -3,6 +3,7 @@
 use super::check::{Checker, is_template};
 use super::grammar::{Key, Kind};
 use super::read_expect::{Compiled, expectations};
+use super::spread::spread;
 use super::tree::{Node, Value as Tree};
 use super::vocabulary::FILE_KEYS;
 use super::{Case, Expected, Files, Input, Layer, Scenario, Skip, TurnInput, dataset, params, traps, tree};
@@ -59,24 +60,30 @@ pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Di
     if let Some(shared) = defaults.and_then(|d| d.get("params")) {
         params::ranges(shared, &mut reader.checker);
     }
-    let mut cases: Vec<Case> = Vec::new();
     let mut lines = std::collections::HashMap::new();
     let loads = root.get("loads").and_then(Node::items).unwrap_or_default();
     let nodes = root.get("cases").and_then(Node::items).unwrap_or_default();
     if nodes.is_empty() && loads.is_empty() && found.is_empty() {
         reader.checker.error(root.place, "no-cases", "the file has neither `cases` nor `loads`");
     }
-    for (i, node) in nodes.iter().enumerate() {
-        // A case whose shape is wrong has been told already; reading it would only add follow-up mistakes.
-        let until = nodes.get(i + 1).map_or(u32::MAX, |n| n.place.line);
-        if found.iter().any(|d| (node.place.line..until).contains(&d.place.line)) {
-            continue;
-        }
-        let case = reader.case(node, &root, defaults);
-        if let Some(line) = lines.insert(case.name.clone(), case.place.line) {
+    // A case whose shape is wrong has been told already; reading it would only add follow-up mistakes.
+    let until = nodes.iter().skip(1).map(|next| next.place.line).chain([u32::MAX]);
+    let is_told = |node: &Node, until: u32| found.iter().any(|d| (node.place.line..until).contains(&d.place.line));
+    let sound: Vec<&Node> = nodes.iter().zip(until).filter(|(node, until)| !is_told(node, *until)).map(|(node, _)| node).collect();
+    let read = spread(&sound, |nodes| {
+        let mut reader = reader.beside();
+        let cases: Vec<Case> = nodes.iter().map(|node| reader.case(node, &root, defaults)).collect();
+        (cases, reader.checker.found)
+    });
+    let mut cases: Vec<Case> = Vec::with_capacity(sound.len());
+    for (mut some, mut wrong) in read {
+        cases.append(&mut some);
+        reader.checker.found.append(&mut wrong);
+    }
+    for case in &cases {
+        if let Some(line) = lines.insert(case.name.as_str(), case.place.line) {
             reader.checker.error(case.place, "duplicate-case", format!("another case is named `{}`, on line {line}", case.name));
         }
-        cases.push(case);
     }
     let loads = reader.loads(loads, &root, &found);
     found.append(&mut reader.checker.found);
@@ -104,7 +111,12 @@ pub(crate) fn number_of(node: &Node) -> Option<f64> {
     units::number(node.text()?).ok()
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Another reader of the same file.
+    fn beside(&self) -> Reader<'a> {
+        Reader { checker: Checker::new(self.checker.source), files: self.files, compiled: Compiled::default(), templates: self.templates }
+    }
+
     fn case(&mut self, node: &Node, file: &Node, defaults: Option<&Node>) -> Case {
         // A case's own key wins over the defaults, and those over the file.
         let get = |key: &str| node.get(key).or_else(|| defaults.and_then(|d| d.get(key)));

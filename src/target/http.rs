@@ -1,14 +1,23 @@
 //! One request over HTTP, with every time taken where bytes leave the socket, before parsing.
 
+use super::inflate::Inflate;
 use super::limits::Limiter;
+use super::open::Waited;
+use super::pool::{Held, Pool};
 use super::sse::Decoder;
 use super::wire::{self, TimedEvent, fail};
 use crate::exchange::{Exchange, Failure, FailureKind, TransportRetry};
 use crate::options::{Address, Api, Target};
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
 use serde_json::{Map, Value};
+use std::io::ErrorKind;
+use std::pin::Pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::time::Sleep;
 
 /// A service that is ready to be asked.
 #[derive(Debug)]
@@ -16,8 +25,11 @@ pub struct Service {
     pub target: Target,
     /// The base URL actually used; a simulated service gets its own.
     pub base_url: String,
+    /// Connections of the turns of cases.
+    pool: Pool,
+    /// Everything else: vectors, pages of figures.
     client: reqwest::Client,
-    /// Opens a new connection for every request.
+    /// Opens a new connection for every request, as a probe should.
     fresh: reqwest::Client,
     pub limiter: Limiter,
     /// The model's name, from the configuration or from `/models`.
@@ -61,8 +73,7 @@ fn client(target: &Target, ca: Option<&[u8]>, idle: usize) -> Result<reqwest::Cl
         // A redirect would send the key and the prompt to somebody else.
         .redirect(reqwest::redirect::Policy::none())
         // Attempts are ours to count.
-        .retry(reqwest::retry::never())
-        .connector_layer(super::connect::ConnectTimer);
+        .retry(reqwest::retry::never());
     if matches!(target.address, Address::Simulate(_)) {
         builder = builder.no_proxy();
     }
@@ -88,7 +99,18 @@ impl Service {
         if target.model.is_some() {
             let _ = model.set(target.model.clone());
         }
-        Ok(Service { target, base_url, client, fresh, limiter, model, without_usage: AtomicBool::new(false), ca, crashed: OnceLock::new() })
+        Ok(Service {
+            target,
+            base_url,
+            pool: Pool::default(),
+            client,
+            fresh,
+            limiter,
+            model,
+            without_usage: AtomicBool::new(false),
+            ca,
+            crashed: OnceLock::new(),
+        })
     }
 
     /// The same service with a state of its own.
@@ -103,7 +125,7 @@ impl Service {
 
     /// The way that requests of a load take.
     pub async fn route(&self) -> Result<super::Route, String> {
-        super::Route::new(&self.target, &self.base_url, self.ca.as_deref()).await
+        super::Route::new(&self.target, &self.base_url, self.ca.as_deref()).await.map_err(|failure| failure.message)
     }
 
     /// The service's Prometheus page, where the configuration names one; a path counts from the host, as `ready.path` does.
@@ -210,52 +232,59 @@ impl Service {
     }
 
     async fn send(&self, exchange: &mut Exchange, request: &Request<'_>, with_usage: bool, fresh: bool) -> Sent {
-        let body = exchange.request.0.clone();
-        let client = if fresh { &self.fresh } else { &self.client };
-        let http = self.with_headers(client.post(&exchange.url)).header("content-type", "application/json").body(body);
+        let mut held = match self.pool.take(&self.target, &self.base_url, self.ca.as_deref(), fresh).await {
+            Ok(held) => held,
+            Err(failure) => {
+                let again = self.target.transport_retry.when.connect
+                    && matches!(failure.kind, FailureKind::ConnectRefused | FailureKind::ConnectTimeout);
+                let failure = unreachable(failure, &self.base_url);
+                let reason = failure.message.clone();
+                exchange.failure = Some(failure);
+                return if again { Sent::TryAgain(reason, None) } else { Sent::Complete };
+            }
+        };
+        exchange.timing.connect = held.connect;
+        let mut http = held.route.request(exchange.request.0.clone().into());
+        http.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
+        http.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let timeouts = &self.target.timeouts;
         let first_token = timeouts.first_token.min(request.total);
-        let started = Instant::now();
-        // Until headers come, either the connection or the model is slow; the total still holds.
-        let waiting = timeouts.connect + first_token;
-        let (result, connected) = match tokio::time::timeout(waiting, super::connect::observed(http.send())).await {
-            Ok(answered) => answered,
-            Err(_) => {
+        let sent = Instant::now();
+        let mut deadline = std::pin::pin!(tokio::time::sleep_until((sent + first_token).into()));
+        let response = match held.open.head(http, deadline.as_mut()).await {
+            Waited::Came(response) => response,
+            Waited::Late => {
                 let kind = if first_token < timeouts.first_token { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
                 fail(exchange, kind, format!("no response within {}", crate::units::show(first_token)));
                 return Sent::Complete;
             }
-        };
-        let sent = connected.map_or(started, |(_, end)| end.max(started));
-        exchange.timing.connect = connected.map(|(start, end)| end.duration_since(start));
-        let mut response = match result {
-            Ok(response) => response,
-            Err(e) => {
-                let failure = classify(&e, &self.base_url);
-                let again = self.target.transport_retry.when.connect
-                    && matches!(failure.kind, FailureKind::ConnectRefused | FailureKind::ConnectTimeout);
-                let reason = failure.message.clone();
-                let stale = failure.kind == FailureKind::ConnReset && connected.is_none();
+            Waited::Broke(why) => {
+                let failure = broken(&why, &self.base_url);
+                let stale = failure.kind == FailureKind::ConnReset && held.connect.is_none();
                 exchange.failure = Some(failure);
-                if stale {
-                    return Sent::Stale;
-                }
-                return if again { Sent::TryAgain(reason, None) } else { Sent::Complete };
+                return if stale { Sent::Stale } else { Sent::Complete };
             }
         };
-        let headers_at = Instant::now();
-        exchange.timing.ttfb = Some(headers_at.saturating_duration_since(sent));
+        exchange.timing.ttfb = Some(held.open.last_read().saturating_duration_since(sent));
         let status = response.status().as_u16();
         exchange.status = Some(status);
         exchange.headers =
             response.headers().iter().map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect();
         let is_stream = exchange.header("content-type").is_some_and(|t| t.to_ascii_lowercase().contains("text/event-stream"));
+        let mut reading = Reading {
+            inflate: Inflate::new(exchange.header("content-encoding"), self.target.max_response),
+            body: response.into_body(),
+            held,
+            deadline,
+            sent,
+        };
         if is_stream && (200..300).contains(&status) {
-            self.read_stream(exchange, &mut response, request, sent).await;
+            if self.read_stream(exchange, &mut reading, request).await {
+                self.pool.keep(reading.held);
+            }
             return Sent::Complete;
         }
-        let deadline = sent + request.total;
-        let body = match self.read_body(&mut response, deadline).await {
+        let body = match self.read_body(&mut reading, request.total).await {
             Ok(body) => body,
             Err((failure, partial)) => {
                 exchange.answer = wire::clip(&String::from_utf8_lossy(&partial));
@@ -263,7 +292,8 @@ impl Service {
                 return Sent::Complete;
             }
         };
-        let ended = Instant::now();
+        let ended = reading.held.open.last_read();
+        self.pool.keep(reading.held);
         if (200..300).contains(&status) {
             wire::fold_body(exchange, &body, sent, ended);
             return Sent::Complete;
@@ -293,56 +323,62 @@ impl Service {
         }
     }
 
-    async fn read_body(&self, response: &mut reqwest::Response, deadline: Instant) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
+    fn too_large(&self) -> Failure {
+        Failure { kind: FailureKind::TooLarge, message: format!("the response is larger than {} bytes", self.target.max_response) }
+    }
+
+    async fn read_body(&self, reading: &mut Reading<'_>, total: Duration) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
         let mut body = Vec::new();
+        let failed = |kind, message| Failure { kind, message };
+        reading.deadline.as_mut().reset((reading.sent + total).into());
         loop {
-            match tokio::time::timeout_at(deadline.into(), response.chunk()).await {
-                Ok(Ok(Some(bytes))) => {
-                    body.extend_from_slice(&bytes);
-                    if body.len() as u64 > self.target.max_response {
-                        let message = format!("the response is larger than {} bytes", self.target.max_response);
-                        return Err((Failure { kind: FailureKind::TooLarge, message }, body));
-                    }
-                }
-                Ok(Ok(None)) => return Ok(body),
-                Ok(Err(e)) => {
-                    return Err((
-                        Failure { kind: FailureKind::ConnReset, message: format!("the connection broke inside the body: {}", chain(&e)) },
-                        body,
-                    ));
-                }
-                Err(_) => {
-                    return Err((Failure { kind: FailureKind::TotalTimeout, message: "the body was not complete in time".into() }, body));
-                }
-            }
+            let failure = match reading.held.open.piece(&mut reading.body, reading.deadline.as_mut()).await {
+                Waited::Came(None) => return Ok(body),
+                Waited::Came(Some(bytes)) => match reading.inflate.push(&bytes, &mut body) {
+                    Ok(()) => continue,
+                    Err(e) if e.kind() == ErrorKind::FileTooLarge => self.too_large(),
+                    Err(e) => failed(FailureKind::JsonMalformed, format!("the body is no gzip, though its header says so: {e}")),
+                },
+                Waited::Broke(why) => failed(FailureKind::ConnReset, format!("the connection broke inside the body: {why}")),
+                Waited::Late => failed(FailureKind::TotalTimeout, "the body was not complete in time".into()),
+            };
+            return Err((failure, body));
         }
     }
 
-    async fn read_stream(&self, exchange: &mut Exchange, response: &mut reqwest::Response, request: &Request<'_>, sent: Instant) {
+    /// Reads a stream into the exchange. True when it was read to its end, so that the connection can serve again.
+    async fn read_stream(&self, exchange: &mut Exchange, reading: &mut Reading<'_>, request: &Request<'_>) -> bool {
         let timeouts = &self.target.timeouts;
+        let sent = reading.sent;
         let total_at = sent + request.total;
         let first_at = sent + timeouts.first_token;
         let mut decoder = Decoder::default();
         let mut events: Vec<TimedEvent> = Vec::new();
-        let mut bytes_read = 0u64;
+        let mut plain = Vec::new();
         let mut has_token = false;
         let mut parsed = 0;
-        let mut last_at = Instant::now();
+        let mut last_at = reading.held.open.last_read();
         let mut done = false;
+        let mut ended = false;
         while !done {
-            let idle_at = last_at + timeouts.idle;
-            let wait_until = if has_token { idle_at } else { first_at }.min(total_at);
-            match tokio::time::timeout_at(wait_until.into(), response.chunk()).await {
-                Ok(Ok(Some(bytes))) => {
-                    let at = Instant::now();
+            match reading.held.open.piece(&mut reading.body, reading.deadline.as_mut()).await {
+                Waited::Came(Some(bytes)) => {
+                    let at = reading.held.open.last_read();
                     last_at = at;
-                    bytes_read += bytes.len() as u64;
-                    if bytes_read > self.target.max_response {
-                        fail(exchange, FailureKind::TooLarge, format!("the response is larger than {} bytes", self.target.max_response));
-                        break;
+                    plain.clear();
+                    match reading.inflate.push(&bytes, &mut plain) {
+                        Ok(()) => {}
+                        Err(e) if e.kind() == ErrorKind::FileTooLarge => {
+                            exchange.failure.get_or_insert(self.too_large());
+                            break;
+                        }
+                        Err(e) => {
+                            fail(exchange, FailureKind::SseMalformed, format!("the stream is no gzip, though its header says so: {e}"));
+                            break;
+                        }
                     }
                     if let Err(e) =
-                        decoder.push(&bytes, |data| events.push(TimedEvent { at, data: String::from_utf8_lossy(data).into_owned() }))
+                        decoder.push(&plain, |data| events.push(TimedEvent { at, data: String::from_utf8_lossy(data).into_owned() }))
                     {
                         fail(exchange, FailureKind::SseMalformed, format!("the stream holds {e}"));
                         break;
@@ -354,16 +390,25 @@ impl Service {
                     }
                     done = events.last().is_some_and(|e| e.data.trim() == "[DONE]");
                 }
-                Ok(Ok(None)) => break,
-                Ok(Err(e)) => {
-                    let ended = events.iter().any(|e| wire::is_finish(&e.data));
-                    if !ended {
-                        fail(exchange, FailureKind::ConnReset, format!("the connection broke inside the stream: {}", chain(&e)));
+                Waited::Came(None) => {
+                    ended = true;
+                    break;
+                }
+                Waited::Broke(why) => {
+                    if !events.iter().any(|e| wire::is_finish(&e.data)) {
+                        fail(exchange, FailureKind::ConnReset, format!("the connection broke inside the stream: {why}"));
                     }
                     break;
                 }
-                Err(_) => {
-                    let (kind, message) = if Instant::now() >= total_at {
+                Waited::Late => {
+                    let now = Instant::now();
+                    // The timer is moved only when it has run out.
+                    let limit = if has_token { last_at + timeouts.idle } else { first_at }.min(total_at);
+                    if now < limit {
+                        reading.deadline.as_mut().reset(limit.into());
+                        continue;
+                    }
+                    let (kind, message) = if now >= total_at {
                         (FailureKind::TotalTimeout, format!("the answer was not complete within {}", crate::units::show(request.total)))
                     } else if has_token {
                         (FailureKind::IdleTimeout, format!("the stream stalled: nothing for {}", crate::units::show(timeouts.idle)))
@@ -375,12 +420,9 @@ impl Service {
                 }
             }
         }
-        let ended = last_at;
-        if done {
-            // The end of the body frees the connection for the next request; it is not worth waiting long for.
-            let _ = tokio::time::timeout(Duration::from_millis(50), response.chunk()).await;
-        }
-        wire::fold_stream(exchange, &events, sent, ended);
+        let ended = ended || done && reading.rest().await;
+        wire::fold_stream(exchange, &events, sent, last_at);
+        ended
     }
 
     /// True when the service still takes connections.
@@ -406,40 +448,60 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     parts.pop().unwrap_or_default()
 }
 
-fn classify(error: &reqwest::Error, base_url: &str) -> Failure {
-    let text = {
-        let mut all = String::new();
-        let mut next: Option<&dyn std::error::Error> = Some(error);
-        while let Some(e) = next {
-            all.push_str(&format!("{e}; "));
-            next = e.source();
+/// A response whose body is on its way.
+struct Reading<'a> {
+    held: Held,
+    body: Incoming,
+    inflate: Inflate,
+    deadline: Pin<&'a mut Sleep>,
+    /// When the request was written.
+    sent: Instant,
+}
+
+impl Reading<'_> {
+    /// Reads what follows the last event. The end of the body frees the connection for the next request; true when it came, which is
+    /// not worth waiting long for.
+    async fn rest(&mut self) -> bool {
+        let soon = Instant::now() + Duration::from_millis(50);
+        // The end of a chunk, the end of a packing; whoever sends more than that does not come to an end.
+        for _ in 0..8 {
+            // Mostly it came with the last event, and no timer is needed.
+            let piece = match self.held.open.piece(&mut self.body, self.deadline.as_mut()).now_or_never() {
+                Some(piece) => piece,
+                None => {
+                    self.deadline.as_mut().reset(soon.into());
+                    self.held.open.piece(&mut self.body, self.deadline.as_mut()).await
+                }
+            };
+            match piece {
+                Waited::Came(Some(_)) => {}
+                last => return matches!(last, Waited::Came(None)),
+            }
         }
-        all.to_lowercase()
-    };
-    let (kind, what) = if text.contains("dns error") || text.contains("failed to lookup") {
-        (FailureKind::Dns, "the host name cannot be resolved".to_owned())
-    } else if error.is_connect() && error.is_timeout() {
-        (FailureKind::ConnectTimeout, "no connection in time".to_owned())
-    } else if text.contains("connection refused") {
-        (FailureKind::ConnectRefused, "connection refused".to_owned())
-    } else if text.contains("certificate") || text.contains("tls") || text.contains("invalidcontenttype") {
-        (FailureKind::Tls, format!("TLS failed: {}", chain(error)))
-    } else if error.is_connect() {
-        (FailureKind::ConnectRefused, format!("no connection: {}", chain(error)))
-    } else if text.contains("connection reset")
-        || text.contains("connection closed")
-        || text.contains("incomplete")
-        || text.contains("broken pipe")
-    {
-        (FailureKind::ConnReset, "the connection broke before a response came".to_owned())
-    } else {
-        (FailureKind::Send, format!("the request could not be sent: {}", chain(error)))
-    };
-    Failure {
-        kind,
-        message: format!("{what} by {base_url}")
-            .replace("resolved by", "resolved:")
-            .replace("in time by", "in time to")
-            .replace("came by", "came from"),
+        false
     }
+}
+
+/// Why no connection came about, in words that name the service.
+fn unreachable(failure: Failure, base_url: &str) -> Failure {
+    let Failure { kind, message: why } = failure;
+    let message = match kind {
+        FailureKind::Dns => format!("the host name cannot be resolved: {base_url}"),
+        FailureKind::ConnectTimeout => format!("no connection in time to {base_url}"),
+        FailureKind::Tls => format!("TLS failed: {why} by {base_url}"),
+        _ if why.to_lowercase().contains("connection refused") => format!("connection refused by {base_url}"),
+        _ => format!("no connection to {base_url}: {why}"),
+    };
+    Failure { kind, message }
+}
+
+/// What a connection that broke before the head of a response means.
+fn broken(why: &str, base_url: &str) -> Failure {
+    let text = why.to_lowercase();
+    let (kind, message) = if ["reset", "closed", "ended", "incomplete", "broken pipe"].iter().any(|word| text.contains(word)) {
+        (FailureKind::ConnReset, format!("the connection broke before a response came from {base_url}"))
+    } else {
+        (FailureKind::Send, format!("no HTTP/1.1 came from {base_url}: {why}"))
+    };
+    Failure { kind, message }
 }

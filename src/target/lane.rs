@@ -1,20 +1,16 @@
-//! One connection of a load: requests one after the other, every time taken where bytes leave the socket. The connection and the
-//! answer are driven by one task, so that no other task stands between the socket and the clock.
+//! One connection of a load: requests one after the other, every time taken where bytes leave the socket.
 
 use super::brief::{self, Finish};
-use super::route::{Open, Route};
+use super::open::{Open, Waited};
+use super::route::Route;
 use super::sse::Decoder;
 use super::wire::clip;
 use crate::exchange::FailureKind;
 use crate::load::sample::{Failed, Sample};
-use http_body_util::Full;
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Sends requests one after the other over a connection that is opened when it is needed.
@@ -22,14 +18,6 @@ pub struct Lane {
     route: Arc<Route>,
     open: Option<Open>,
     decoder: Decoder,
-}
-
-/// How a wait ended.
-enum Waited<T> {
-    Came(T),
-    /// The connection broke.
-    Broke(String),
-    Late,
 }
 
 impl Lane {
@@ -41,14 +29,14 @@ impl Lane {
     pub async fn ask(&mut self, body: &Bytes, total: Duration, accept: &[u16], sample: &mut Sample) {
         let mut fresh = false;
         loop {
-            if self.open.as_ref().is_none_or(|o| o.sender.is_closed()) {
+            if self.open.as_ref().is_none_or(|o| !o.is_open()) {
                 let began = Instant::now();
                 match self.route.connect().await {
                     Ok(open) => self.open = Some(open),
-                    Err(failed) => {
+                    Err(why) => {
                         sample.connect = Some(began.elapsed());
                         sample.sent = Instant::now();
-                        sample.failed = Some(failed);
+                        sample.failed = Some(failure(why.kind, None, &why.message));
                         return;
                     }
                 }
@@ -76,47 +64,17 @@ impl Lane {
     async fn once(&mut self, body: &Bytes, total: Duration, accept: &[u16], sample: &mut Sample) -> Option<Stale> {
         let route = self.route.clone();
         let open = self.open.as_mut()?;
-        // Dispatching is ready at once on a connection whose last answer has been read.
-        let ready = poll_fn(|cx| {
-            // A connection that has ended may still look ready to take a request that nobody would send.
-            if open.driver.poll(cx).is_ready() {
-                return Poll::Ready(false);
-            }
-            open.sender.poll_ready(cx).map(|r| r.is_ok())
-        });
-        if !tokio::time::timeout(route.timeouts.connect, ready).await.unwrap_or(false) {
+        if !open.ready(route.timeouts.connect).await {
             return Some(Stale);
         }
-        let mut request = hyper::Request::post(route.path.clone()).body(Full::new(body.clone())).ok()?;
-        *request.headers_mut() = route.headers.clone();
+        let request = route.request(body.clone());
         let sent = Instant::now();
         sample.sent = sent;
         let timeouts = &route.timeouts;
         let first_token = timeouts.first_token.min(total);
         let deadline = tokio::time::sleep_until((sent + first_token).into());
         tokio::pin!(deadline);
-        let Open { sender, driver, at } = open;
-        let mut response = std::pin::pin!(sender.send_request(request));
-        let headed = poll_fn(|cx| {
-            let mut over = false;
-            for _ in 0..2 {
-                if let Poll::Ready(response) = response.as_mut().poll(cx) {
-                    return Poll::Ready(match response {
-                        Ok(response) => Waited::Came(response),
-                        Err(e) => Waited::Broke(e.to_string()),
-                    });
-                }
-                if over {
-                    return Poll::Ready(Waited::Broke("the connection ended".into()));
-                }
-                // The response may come with the end of the connection.
-                over = driver.poll(cx).is_ready();
-            }
-            if deadline.as_mut().poll(cx).is_ready() { Poll::Ready(Waited::Late) } else { Poll::Pending }
-        })
-        .await;
-        let since = |at: &AtomicU64| (route.epoch + Duration::from_nanos(at.load(Ordering::Relaxed))).saturating_duration_since(sent);
-        let response = match headed {
+        let response = match open.head(request, deadline.as_mut()).await {
             Waited::Came(response) => response,
             Waited::Broke(_) => {
                 sample.done = sent.elapsed();
@@ -129,7 +87,7 @@ impl Lane {
                 return None;
             }
         };
-        sample.ttfb = Some(since(at));
+        sample.ttfb = Some(open.last_read().saturating_duration_since(sent));
         let status = response.status().as_u16();
         let is_stream = response
             .headers()
@@ -142,28 +100,14 @@ impl Lane {
         self.decoder = Decoder::default();
         let mut incoming = response.into_body();
         let mut read = 0u64;
-        let mut last_read = u64::MAX;
+        let mut last_read = None;
         loop {
             // Each wait checks the nearest deadline; the timer is moved only when it has run out.
-            let frame = poll_fn(|cx| {
-                if let Poll::Ready(frame) = Pin::new(&mut incoming).poll_frame(cx) {
-                    return Poll::Ready(came(frame));
-                }
-                let over = driver.poll(cx).is_ready();
-                if let Poll::Ready(frame) = Pin::new(&mut incoming).poll_frame(cx) {
-                    return Poll::Ready(came(frame));
-                }
-                if over {
-                    return Poll::Ready(Waited::Broke("the connection ended".into()));
-                }
-                if deadline.as_mut().poll(cx).is_ready() { Poll::Ready(Waited::Late) } else { Poll::Pending }
-            })
-            .await;
-            match frame {
+            match open.piece(&mut incoming, deadline.as_mut()).await {
                 Waited::Came(Some(bytes)) => {
-                    let stamp = at.load(Ordering::Relaxed);
-                    let same_read = std::mem::replace(&mut last_read, stamp) == stamp;
-                    answer.last = since(at);
+                    let read_at = open.last_read();
+                    let same_read = last_read.replace(read_at) == Some(read_at);
+                    answer.last = read_at.saturating_duration_since(sent);
                     read += bytes.len() as u64;
                     if read > route.max_response {
                         answer.fail(FailureKind::TooLarge, format!("the response is larger than {} bytes", route.max_response));
@@ -221,17 +165,6 @@ impl Lane {
 
 /// A connection kept open broke before a byte of the response.
 struct Stale;
-
-fn came(frame: Option<hyper::Result<hyper::body::Frame<<Incoming as hyper::body::Body>::Data>>>) -> Waited<Option<Bytes>> {
-    match frame {
-        None => Waited::Came(None),
-        Some(Ok(frame)) => Waited::Came(Some(frame.into_data().unwrap_or_default())),
-        Some(Err(e)) => {
-            let cause = std::error::Error::source(&e).map(|c| format!(": {c}")).unwrap_or_default();
-            Waited::Broke(format!("{e}{cause}"))
-        }
-    }
-}
 
 fn failure(kind: FailureKind, status: Option<u16>, excerpt: &str) -> Failed {
     Failed { kind, status, excerpt: crate::redact::excerpt(excerpt, 300), request_id: None }

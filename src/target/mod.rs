@@ -1,12 +1,14 @@
 //! A live service behind one type: sends a conversation, gives back an exchange. The only room that knows HTTP clients.
 
 mod brief;
-mod connect;
 mod embeddings;
 mod helper;
 mod http;
+mod inflate;
 mod lane;
 mod limits;
+mod open;
+mod pool;
 pub(crate) mod ready;
 mod route;
 mod score;

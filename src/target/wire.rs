@@ -87,9 +87,7 @@ fn delta(value: &Value) -> Delta<'_> {
 
 /// True when an event carries a token: the mark that ends the wait for the first one.
 pub fn is_token(data: &str) -> bool {
-    let Ok(value) = serde_json::from_str::<Value>(data) else { return false };
-    let d = delta(&value);
-    is_token_delta(&d)
+    super::brief::read(data.as_bytes()).is_ok_and(|brief| brief.is_token())
 }
 
 /// True when an event ends the answer.

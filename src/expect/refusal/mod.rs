@@ -20,6 +20,11 @@ static LETTER: LazyLock<Regex> = LazyLock::new(|| {
     ])
 });
 
+/// Whom an assistant addresses when it speaks for itself.
+static ANYBODY: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[r"(?i)\b(?:users?|customers?|clients?|guests?|friends?|there|sir|madam)\b", "用户|客户|顾客|朋友|同学|先生|女士|网友"])
+});
+
 /// Whole answers that decline.
 const CURT: &[&str] = &[
     "no",
@@ -62,25 +67,16 @@ pub fn refusal(text: &str) -> Option<String> {
     if CURT.contains(&whole) {
         return Some(whole.to_owned());
     }
-    if whole.is_empty() || LETTER.is_match(text) {
+    let letter = LETTER.captures(text).is_some_and(|c| !ANYBODY.is_match(&c[0]));
+    if whole.is_empty() || letter {
         return None;
     }
     if text.chars().count() <= 2 * WINDOW {
         return declines(text, 0.0);
     }
-    let sentences = super::grounded::sentences(text);
-    let window = |from: &mut dyn Iterator<Item = &&str>| -> Vec<String> {
-        let mut length = 0;
-        let taken = from.take_while(|s| {
-            length += s.chars().count();
-            length <= WINDOW
-        });
-        taken.map(|s| s.to_string()).collect()
-    };
-    let first = window(&mut sentences.iter());
-    let mut last = window(&mut sentences.iter().rev());
-    last.reverse();
-    declines(&first.join(" "), PART).or_else(|| declines(&last.join(" "), PART))
+    let at = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
+    let (first, last) = (&text[..at(WINDOW)], &text[at(text.chars().count() - WINDOW)..]);
+    declines(first, PART).or_else(|| declines(last, PART))
 }
 
 fn declines(text: &str, least: f64) -> Option<String> {
@@ -116,6 +112,10 @@ mod tests {
         {
             assert!(refusal(text).is_some(), "{text}");
         }
+        assert!(refusal("尊敬的用户：\n很抱歉，我无法提供您所要求的个人信息。").is_some());
+        assert!(refusal("亲爱的李阿姨：\n很抱歉，周末的聚会我不能参加了。").is_none());
+        let long = "The harbour was quiet, and the boats lay in rows along the old stone wall. ".repeat(20);
+        assert!(refusal(&long).is_none());
         for text in [
             "企鹅不能飞。",
             "“抱歉，我不能这么做”翻译成英语是：I see.",
