@@ -146,9 +146,9 @@ impl Throttle {
             let signal = |number| unsafe { libc::kill(pid as libc::pid_t, number) };
             while !over.load(std::sync::atomic::Ordering::Relaxed) {
                 signal(libc::SIGSTOP);
-                std::thread::sleep(std::time::Duration::from_millis(30));
+                std::thread::sleep(std::time::Duration::from_millis(45));
                 signal(libc::SIGCONT);
-                std::thread::sleep(std::time::Duration::from_millis(15));
+                std::thread::sleep(std::time::Duration::from_millis(9));
             }
         });
         Throttle { stop, thread: Some(thread) }
@@ -231,7 +231,7 @@ fn the_cycle_of_history() {
     assert!(said.contains("2 pass") && !said.contains("inconclusive"), "{said}");
     let good = newest();
 
-    // A third of the CPU: found by every rule, and refused as history.
+    // A sixth of the CPU: found by every rule, and refused as history.
     let throttle = Throttle::on(&server);
     let (code, said) = roadworthy(&url, &["run"]);
     assert_eq!(code, Some(1), "{said}");

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -30,21 +30,23 @@ pub(super) struct Open {
     /// When bytes left the socket last, in nanoseconds from `epoch`.
     at: Arc<AtomicU64>,
     epoch: Instant,
+    look: Arc<AtomicBool>,
 }
 
 impl Open {
     /// Speaks HTTP/1.1 over a socket in clear.
     pub async fn plain(socket: Stamped) -> hyper::Result<Open> {
-        let (at, epoch) = (socket.at.clone(), socket.epoch);
+        let (at, epoch, look) = (socket.at.clone(), socket.epoch, socket.look.clone());
         let (sender, connection) = handshake(TokioIo::new(socket)).await?;
-        Ok(Open { sender, driver: Driver::Plain(Box::pin(connection)), at, epoch })
+        Ok(Open { sender, driver: Driver::Plain(Box::pin(connection)), at, epoch, look })
     }
 
     /// Speaks HTTP/1.1 over a TLS session on such a socket.
     pub async fn tls(stream: tokio_rustls::client::TlsStream<Stamped>) -> hyper::Result<Open> {
-        let (at, epoch) = (stream.get_ref().0.at.clone(), stream.get_ref().0.epoch);
+        let socket = stream.get_ref().0;
+        let (at, epoch, look) = (socket.at.clone(), socket.epoch, socket.look.clone());
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        Ok(Open { sender, driver: Driver::Tls(Box::pin(connection)), at, epoch })
+        Ok(Open { sender, driver: Driver::Tls(Box::pin(connection)), at, epoch, look })
     }
 
     /// False when the connection is known to have ended.
@@ -55,6 +57,7 @@ impl Open {
     /// True once the connection takes a request, which is at once when its last answer has been read; false when it has ended, or
     /// does not within `limit`.
     pub async fn ready(&mut self, limit: Duration) -> bool {
+        self.look.store(true, Ordering::Relaxed);
         let ready = poll_fn(|cx| {
             // A connection that has ended may still look ready to take a request that nobody would send.
             if self.driver.poll(cx).is_ready() {
@@ -143,16 +146,24 @@ pub(super) struct Stamped {
     inner: TcpStream,
     epoch: Instant,
     at: Arc<AtomicU64>,
+    /// Set when the next read is to ask the system itself for the end of the connection: the runtime hears of it later, and a server
+    /// that closes after its answer would get one more request.
+    look: Arc<AtomicBool>,
 }
 
 impl Stamped {
     pub fn new(inner: TcpStream, epoch: Instant) -> Stamped {
-        Stamped { inner, epoch, at: Arc::default() }
+        Stamped { inner, epoch, at: Arc::default(), look: Arc::default() }
     }
 }
 
 impl AsyncRead for Stamped {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        if self.look.swap(false, Ordering::Relaxed)
+            && matches!(socket2::SockRef::from(&self.inner).peek(&mut [std::mem::MaybeUninit::uninit()]), Ok(0))
+        {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
         if read.is_ready() && buf.filled().len() > before {
