@@ -190,3 +190,21 @@ impl AsyncWrite for Stamped {
         self.inner.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_an_idle_connection_is_seen_before_the_runtime_hears_of_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let mut open = Open::plain(Stamped::new(socket, Instant::now())).await.unwrap();
+        assert!(open.ready(Duration::from_secs(5)).await);
+        drop(server);
+        // Without an await in between: the runtime has had no chance to learn of it.
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!open.ready(Duration::from_secs(5)).await);
+    }
+}
