@@ -14,6 +14,23 @@ pub struct Checker<'a> {
     pub found: Vec<Diagnostic>,
 }
 
+/// What a JSON Schema mostly begins with.
+const SCHEMA_WORDS: &[&str] = &[
+    "$schema",
+    "$ref",
+    "title",
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "items",
+    "enum",
+    "const",
+    "anyOf",
+    "oneOf",
+    "allOf",
+];
+
 /// True when the text is a template, whose value is only known once it is filled in.
 pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
@@ -187,10 +204,19 @@ impl<'a> Checker<'a> {
     pub fn map(&mut self, node: &Node, keys: &[Key]) {
         self.duplicates(node);
         let entries = node.entries().unwrap_or_default();
+        let names_schema = keys.iter().any(|k| k.name == "schema") && node.get("schema").is_none();
+        let mut schema_said = false;
         for (key, value) in entries {
             let Some(name) = key.text() else { continue };
             match keys.iter().find(|k| k.name == name) {
                 Some(known) => self.check(value, &known.kind),
+                // A schema where its key belongs, which is one mistake however many words the schema has.
+                None if names_schema && SCHEMA_WORDS.contains(&name) => {
+                    if !std::mem::replace(&mut schema_said, true) {
+                        let hint = format!("a JSON Schema stands under `schema`: `schema: {{ {name}: … }}`");
+                        self.error_with_hint(key.place, "unknown-key", format!("`{name}` is not known here"), hint);
+                    }
+                }
                 None => {
                     let near = nearest(name.trim_end_matches('：'), keys.iter().map(|k| k.name));
                     let hint = match near {
