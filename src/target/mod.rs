@@ -1,6 +1,7 @@
 //! A live service behind one type: sends a conversation, gives back an exchange. The only room that knows HTTP clients.
 
 mod brief;
+mod chunk;
 mod embeddings;
 mod helper;
 mod http;

@@ -1,6 +1,7 @@
 //! OpenAI's wire format: the body of a request, and the answer folded from a body or from timed events.
 
-use crate::exchange::{Body, Exchange, Failure, FailureKind, TokenLogprob, ToolCall, Usage};
+use super::chunk::{Said, Whole};
+use crate::exchange::{Body, Exchange, Failure, FailureKind, TokenLogprob, ToolCall};
 use crate::options::Api;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -62,29 +63,6 @@ pub struct TimedEvent {
     pub data: String,
 }
 
-/// What one event adds. Borrowed from the parsed value.
-struct Delta<'a> {
-    content: &'a str,
-    reasoning: &'a str,
-    tool_calls: &'a [Value],
-    finish_reason: Option<&'a str>,
-}
-
-fn delta(value: &Value) -> Delta<'_> {
-    let choice = value["choices"].as_array().and_then(|c| c.iter().find(|c| c["index"].as_u64().unwrap_or(0) == 0));
-    let none = &Value::Null;
-    let choice = choice.unwrap_or(none);
-    let delta = &choice["delta"];
-    let content = delta["content"].as_str().filter(|t| !t.is_empty());
-    let refusal = delta["refusal"].as_str();
-    Delta {
-        content: content.or(refusal).or(choice["text"].as_str()).unwrap_or_default(),
-        reasoning: delta["reasoning_content"].as_str().or(delta["reasoning"].as_str()).unwrap_or_default(),
-        tool_calls: delta["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default(),
-        finish_reason: choice["finish_reason"].as_str(),
-    }
-}
-
 /// True when an event carries a token: the mark that ends the wait for the first one.
 pub fn is_token(data: &str) -> bool {
     super::brief::read(data.as_bytes()).is_ok_and(|brief| brief.is_token())
@@ -92,13 +70,13 @@ pub fn is_token(data: &str) -> bool {
 
 /// True when an event ends the answer.
 pub fn is_finish(data: &str) -> bool {
-    serde_json::from_str::<Value>(data).is_ok_and(|value| delta(&value).finish_reason.is_some())
+    super::brief::read(data.as_bytes()).is_ok_and(|brief| brief.finish.is_some())
 }
 
-fn is_token_delta(d: &Delta) -> bool {
-    let calls =
-        d.tool_calls.iter().any(|c| ["name", "arguments"].iter().any(|k| c["function"][*k].as_str().is_some_and(|t| !t.is_empty())));
-    !d.content.is_empty() || !d.reasoning.is_empty() || calls
+/// True when a tool call has a name or arguments.
+fn calls(tool_calls: &Value) -> bool {
+    let said = |call: &Value| ["name", "arguments"].iter().any(|k| call["function"][*k].as_str().is_some_and(|t| !t.is_empty()));
+    tool_calls.as_array().is_some_and(|calls| calls.iter().any(said))
 }
 
 /// Folds the events of a stream into an exchange. `sent` is when the request was written, `ended` when the response was complete.
@@ -114,40 +92,40 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
             done = true;
             continue;
         }
-        let value: Value = match serde_json::from_str(&event.data) {
-            Ok(value) => value,
+        let mut chunk = match Whole::read(event.data.as_bytes()) {
+            Ok(chunk) => chunk,
             Err(e) => {
                 fail(exchange, FailureKind::SseMalformed, format!("an event of the stream is not JSON: {e}"));
                 exchange.answer = format!("{spoken}{}", event.data);
                 break;
             }
         };
-        if let Some(error) = error_in(&value) {
-            let message = error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned);
-            fail(exchange, FailureKind::ApiError, format!("the stream holds an error: {}", crate::redact::excerpt(&message, 200)));
+        if let Some(error) = chunk.error(event.data.as_bytes()) {
+            fail(exchange, FailureKind::ApiError, format!("the stream holds an error: {}", crate::redact::excerpt(&error, 200)));
             break;
         }
-        let counted = usage(&value);
+        let counted = chunk.usage();
         exchange.usage = counted.or(exchange.usage);
-        let d = delta(&value);
-        if is_token_delta(&d) {
+        let mut choice = chunk.choice();
+        let (Said(content), Said(reasoning), tool_calls) = choice.parts();
+        if !content.is_empty() || !reasoning.is_empty() || calls(&tool_calls) {
             if let (true, Some(usage)) = (tokens.is_empty(), counted) {
                 // Services that count as they go (`continuous_usage_stats`) tell how many tokens their first event holds.
                 first_tokens = usage.completion_tokens.max(1);
             }
             tokens.push(event.at);
-            if first_content.is_none() && d.reasoning.is_empty() {
+            if first_content.is_none() && reasoning.is_empty() {
                 first_content = Some(event.at);
             }
         }
-        spoken.push_str(d.content);
-        exchange.reasoning.push_str(d.reasoning);
-        d.tool_calls.iter().for_each(|c| add_call(&mut exchange.tool_calls, c));
-        if let Some(reason) = d.finish_reason {
+        spoken.push_str(&content);
+        exchange.reasoning.push_str(&reasoning);
+        add_calls(&mut exchange.tool_calls, &tool_calls);
+        if let Some(reason) = choice.finish_reason() {
             exchange.finish_reason = Some(reason.to_owned());
             finish_at.get_or_insert(event.at);
         }
-        logprobs(exchange, &value["choices"][0]["logprobs"]);
+        logprobs(exchange, &choice.logprobs);
     }
     if exchange.failure.is_none() && !done && finish_at.is_none() {
         fail(
@@ -193,43 +171,32 @@ fn gaps(timing: &mut crate::exchange::Timing, tokens: &[Instant]) {
 pub fn fold_body(exchange: &mut Exchange, body: &[u8], sent: Instant, ended: Instant) {
     exchange.timing.e2e = Some(ended.saturating_duration_since(sent));
     let text = String::from_utf8_lossy(body);
-    let value: Value = match serde_json::from_str(&text) {
-        Ok(value) => value,
+    let mut chunk = match Whole::read(text.as_bytes()) {
+        Ok(chunk) => chunk,
         Err(e) => {
             exchange.answer = clip(&text);
             let what = if text.trim_start().starts_with('<') { "HTML".to_owned() } else { format!("not JSON ({e})") };
             return fail(exchange, FailureKind::JsonMalformed, format!("the body of the answer is {what}"));
         }
     };
-    if let Some(error) = error_in(&value) {
+    if let Some(error) = chunk.error(text.as_bytes()) {
         exchange.answer = clip(&text);
-        let message = error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned);
-        return fail(
-            exchange,
-            FailureKind::ApiError,
-            format!("status 200 with an error inside: {}", crate::redact::excerpt(&message, 200)),
-        );
+        let message = format!("status 200 with an error inside: {}", crate::redact::excerpt(&error, 200));
+        return fail(exchange, FailureKind::ApiError, message);
     }
-    let choice = value["choices"].as_array().and_then(|c| c.iter().find(|c| c["index"].as_u64().unwrap_or(0) == 0));
-    let Some(choice) = choice else {
+    if !chunk.has_choices() {
         exchange.answer = clip(&text);
         return fail(exchange, FailureKind::JsonMalformed, "the body has no `choices`".into());
-    };
-    let message = &choice["message"];
-    exchange.answer =
-        message["content"].as_str().or(message["refusal"].as_str()).or(choice["text"].as_str()).unwrap_or_default().to_owned();
-    exchange.reasoning = message["reasoning_content"].as_str().or(message["reasoning"].as_str()).unwrap_or_default().to_owned();
-    message["tool_calls"].as_array().into_iter().flatten().for_each(|c| add_call(&mut exchange.tool_calls, c));
-    exchange.finish_reason = choice["finish_reason"].as_str().map(str::to_owned);
-    exchange.usage = usage(&value);
+    }
+    exchange.usage = chunk.usage();
+    let mut choice = chunk.choice();
+    let (Said(content), Said(reasoning), tool_calls) = choice.parts();
+    (exchange.answer, exchange.reasoning) = (content.into_owned(), reasoning.into_owned());
+    add_calls(&mut exchange.tool_calls, &tool_calls);
+    exchange.finish_reason = choice.finish_reason().map(str::to_owned);
     ended_badly(exchange);
-    logprobs(exchange, &choice["logprobs"]);
+    logprobs(exchange, &choice.logprobs);
     split_think(exchange);
-}
-
-/// The error a 200 holds: OpenAI's `{"error": {…}}`, or the flat `{"object": "error", "message": …}` of some servers.
-pub(super) fn error_in(value: &Value) -> Option<&Value> {
-    value.get("error").filter(|e| !e.is_null()).or_else(|| Some(value).filter(|v| v["object"] == "error"))
 }
 
 /// A service that says itself that it gave up has not answered, whatever it had said by then.
@@ -257,26 +224,19 @@ pub fn fail(exchange: &mut Exchange, kind: FailureKind, message: String) {
     exchange.failure.get_or_insert(Failure { kind, message });
 }
 
-fn usage(value: &Value) -> Option<Usage> {
-    let usage = value.get("usage").filter(|u| u.is_object())?;
-    Some(Usage {
-        prompt_tokens: usage["prompt_tokens"].as_u64()?,
-        completion_tokens: usage["completion_tokens"].as_u64().unwrap_or(0),
-        cached_tokens: usage["prompt_tokens_details"]["cached_tokens"].as_u64(),
-        reasoning_tokens: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
-    })
-}
-
-fn add_call(calls: &mut Vec<ToolCall>, part: &Value) {
-    let index = part["index"].as_u64().map_or(calls.len(), |i| i as usize).min(calls.len()).min(255);
-    if index == calls.len() {
-        calls.push(ToolCall::default());
+/// Adds the parts of tool calls to what came of them before.
+fn add_calls(calls: &mut Vec<ToolCall>, parts: &Value) {
+    for part in parts.as_array().into_iter().flatten() {
+        let index = part["index"].as_u64().map_or(calls.len(), |i| i as usize).min(calls.len()).min(255);
+        if index == calls.len() {
+            calls.push(ToolCall::default());
+        }
+        let call = &mut calls[index];
+        let add = |to: &mut String, from: &Value| to.push_str(from.as_str().unwrap_or_default());
+        add(&mut call.id, &part["id"]);
+        add(&mut call.name, &part["function"]["name"]);
+        add(&mut call.arguments, &part["function"]["arguments"]);
     }
-    let call = &mut calls[index];
-    let add = |to: &mut String, from: &Value| to.push_str(from.as_str().unwrap_or_default());
-    add(&mut call.id, &part["id"]);
-    add(&mut call.name, &part["function"]["name"]);
-    add(&mut call.arguments, &part["function"]["arguments"]);
 }
 
 fn logprobs(exchange: &mut Exchange, value: &Value) {
@@ -343,6 +303,12 @@ mod tests {
         let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"你"}}]}"#]);
         assert_eq!(e.failure.unwrap().kind, FailureKind::StreamTruncated);
         assert_eq!(e.answer, "你");
+    }
+
+    #[test]
+    fn an_empty_finish_reason_ends_nothing() {
+        let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"你"},"finish_reason":""}]}"#]);
+        assert_eq!(e.failure.unwrap().kind, FailureKind::StreamTruncated);
     }
 
     #[test]
