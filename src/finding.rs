@@ -14,6 +14,27 @@ pub enum Outcome {
     Unjudgeable,
 }
 
+impl Outcome {
+    /// Of two that must both hold.
+    pub fn and(self, other: Outcome) -> Outcome {
+        [Outcome::Missed, Outcome::Unjudgeable, Outcome::Inconclusive].into_iter().find(|o| self == *o || other == *o).unwrap_or(Outcome::Met)
+    }
+
+    /// Of two of which one must hold.
+    pub fn or(self, other: Outcome) -> Outcome {
+        [Outcome::Met, Outcome::Unjudgeable, Outcome::Inconclusive].into_iter().find(|o| self == *o || other == *o).unwrap_or(Outcome::Missed)
+    }
+
+    /// Of the opposite.
+    pub fn negated(self) -> Outcome {
+        match self {
+            Outcome::Met => Outcome::Missed,
+            Outcome::Missed => Outcome::Met,
+            unknown => unknown,
+        }
+    }
+}
+
 /// The kind of miss, a closed list that reports use as a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,5 +86,22 @@ impl Finding {
 
     pub fn is_met(&self) -> bool {
         self.outcome == Outcome::Met
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome::{self, Inconclusive, Met, Missed, Unjudgeable};
+
+    #[test]
+    fn both_either_and_not_are_one_logic() {
+        let all = [Met, Missed, Inconclusive, Unjudgeable];
+        for (a, b) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
+            // De Morgan's law, and no order of members that matters.
+            assert_eq!(a.and(b).negated(), a.negated().or(b.negated()));
+            assert_eq!((a.and(b), a.or(b)), (b.and(a), b.or(a)));
+        }
+        assert_eq!([Missed, Unjudgeable].into_iter().reduce(Outcome::or), Some(Unjudgeable));
+        assert_eq!([Missed, Unjudgeable].into_iter().reduce(Outcome::and), Some(Missed));
     }
 }

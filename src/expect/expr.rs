@@ -1,7 +1,9 @@
 //! A CEL expression over the exchange, for what the vocabulary lacks. CEL has no loops, so an expression always ends.
 
 use super::{Context, Said};
-use cel::Program;
+use crate::exchange::Exchange;
+use crate::finding::Topic;
+use cel::{ExecutionError, Program};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -24,10 +26,27 @@ impl Expr {
         if let Some(name) = unknown.first() {
             return Err(format!("there is no `{name}`; known: {}", NAMES.join(", ")));
         }
-        Ok(Expr { text: text.to_owned(), program: Arc::new(program) })
+        let expr = Expr { text: text.to_owned(), program: Arc::new(program) };
+        // A function that does not exist shows only when it is called.
+        let (turns, vars) = ([Exchange::default()], serde_json::Map::new());
+        let nothing = Context { turns: &turns, system: None, prompt: "", ground: None, vars: &vars, price: None, fetched: &[] };
+        match expr.value(&nothing) {
+            Err(Failed::Run(ExecutionError::UndeclaredReference(name))) => Err(format!("there is no function `{name}`")),
+            _ => Ok(expr),
+        }
     }
 
     pub(super) fn judge(&self, context: &Context) -> Said {
+        let text = crate::redact::excerpt(&self.text, 120);
+        match self.value(context) {
+            Ok(cel::Value::Bool(met)) => Said::content(met, format!("`{text}` is {met}")),
+            Ok(other) => Said::cannot(format!("`{text}` gives {other:?}, and an expectation needs true or false")),
+            Err(Failed::Run(e)) => Said::blind(Topic::Content, format!("`{text}` has no value: {e}")),
+            Err(Failed::Name(name, e)) => Said::cannot(format!("`{name}` cannot be handed to the expression: {e}")),
+        }
+    }
+
+    fn value(&self, context: &Context) -> Result<cel::Value, Failed> {
         let exchange = context.exchange();
         let timing = &exchange.timing;
         let ms = |d: Option<std::time::Duration>| d.map(|d| d.as_secs_f64() * 1e3);
@@ -50,25 +69,21 @@ impl Expr {
         ];
         let mut names = cel::Context::default();
         for (name, value) in values {
-            if let Err(e) = names.add_variable(name, value) {
-                return Said::cannot(format!("`{name}` cannot be handed to the expression: {e}"));
-            }
+            names.add_variable(name, value).map_err(|e| Failed::Name(name, e.to_string()))?;
         }
-        match self.program.execute(&names) {
-            Ok(cel::Value::Bool(met)) => Said::content(met, format!("`{}` is {met}", crate::redact::excerpt(&self.text, 120))),
-            Ok(other) => Said::cannot(format!(
-                "`{}` gives {other:?}, and an expectation needs true or false",
-                crate::redact::excerpt(&self.text, 120)
-            )),
-            Err(e) => Said::content(false, format!("`{}` has no value: {e}", crate::redact::excerpt(&self.text, 120))),
-        }
+        self.program.execute(&names).map_err(Failed::Run)
     }
+}
+
+/// Why an expression has no value.
+enum Failed {
+    Name(&'static str, String),
+    Run(ExecutionError),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::Exchange;
     use crate::finding::Outcome;
 
     fn judge(text: &str, answer: &str) -> Outcome {
@@ -90,5 +105,6 @@ mod tests {
     fn wrong_expressions_are_told_before_anything_is_sent() {
         assert!(Expr::compile("answer.contains(").is_err());
         assert!(Expr::compile("anwser == 'x'").unwrap_err().contains("anwser"));
+        assert!(Expr::compile("answer.containz('x')").unwrap_err().contains("containz"));
     }
 }

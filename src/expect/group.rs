@@ -212,7 +212,7 @@ fn over_history(wanted: &Consistency, expectation: &Expectation, attempt: &Attem
     let met = parts.iter().all(|(met, _)| *met);
     let told: Vec<String> = parts.into_iter().filter(|(ok, _)| met || !ok).map(|(_, why)| why).collect();
     let evidence = if met { Vec::new() } else { evidence };
-    Said { outcome: Said::content(met, "").outcome, topic: Topic::Content, why: told.join("; "), evidence }
+    Said { evidence, ..Said::content(met, told.join("; ")) }
 }
 
 fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchange], fetched: &[Fetched]) -> Said {
@@ -274,12 +274,7 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
     }
     let met = parts.iter().all(|(met, _)| *met);
     let told: Vec<String> = parts.into_iter().filter(|(ok, _)| met || !ok).map(|(_, why)| why).collect();
-    Said {
-        outcome: Said::content(met, "").outcome,
-        topic: Topic::Content,
-        why: told.join("; "),
-        evidence: if met { Vec::new() } else { evidence },
-    }
+    Said { evidence: if met { Vec::new() } else { evidence }, ..Said::content(met, told.join("; ")) }
 }
 
 fn percent(share: f64) -> String {

@@ -99,9 +99,9 @@ fn parse(text: &str) -> Result<(Value, bool), Box<Said>> {
     match serde_json::from_str(body) {
         Ok(value) => match twin(body) {
             None => Ok((value, fenced)),
-            Some(key) => Err(Box::new(Said::when(false, Topic::Schema, two_of(&key)))),
+            Some(key) => Err(Box::new(Said::blind(Topic::Schema, two_of(&key)))),
         },
-        Err(e) => Err(Box::new(Said::when(false, Topic::Schema, format!("answer is not JSON: {e}")))),
+        Err(e) => Err(Box::new(Said::blind(Topic::Schema, format!("answer is not JSON: {e}")))),
     }
 }
 
@@ -163,17 +163,12 @@ fn twin(text: &str) -> Option<String> {
     found
 }
 
-/// Whether the answer can be read as JSON at all.
-pub(super) fn is_json(text: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(unfence(text).0).is_ok()
-}
-
 pub(super) fn text_at(text: &str, path: &JsonPath) -> Result<String, Said> {
     let (value, _) = parse(text).map_err(|b| *b)?;
     match path.find(&value).first() {
         Some(Value::String(s)) => Ok(s.clone()),
         Some(other) => Ok(other.to_string()),
-        None => Err(Said::when(false, Topic::Schema, format!("the answer has nothing at {path}"))),
+        None => Err(Said::blind(Topic::Schema, format!("the answer has nothing at {path}"))),
     }
 }
 
@@ -186,11 +181,11 @@ pub(super) fn schema(text: &str, schema: &jsonschema::Validator) -> Said {
             } else {
                 ""
             };
-            return Said::when(false, Topic::Schema, format!("answer is not JSON: {e}{hint}"));
+            return Said::blind(Topic::Schema, format!("answer is not JSON: {e}{hint}"));
         }
     };
     if let Some(key) = twin(text.trim()) {
-        return Said::when(false, Topic::Schema, two_of(&key));
+        return Said::blind(Topic::Schema, two_of(&key));
     }
     let errors: Vec<String> = schema
         .iter_errors(&value)
@@ -215,44 +210,33 @@ pub(super) fn paths(text: &str, checks: &[(JsonPath, JsonCheck)]) -> Said {
         Ok(parsed) => parsed,
         Err(said) => return *said,
     };
-    let mut wrong = Vec::new();
-    let mut outcome = Outcome::Met;
+    let mut wrong: Vec<(Outcome, String)> = Vec::new();
     for (path, check) in checks {
         let found = path.find(&value);
         if check.exists == Some(false) {
-            if let Some(first) = found.first() {
-                wrong.push(format!("{path} should not exist, but is {}", show(first)));
-            }
+            wrong.extend(found.first().map(|first| (Outcome::Missed, format!("{path} should not exist, but is {}", show(first)))));
             continue;
         }
         if found.is_empty() {
-            wrong.push(format!("{path} does not exist"));
+            wrong.push((Outcome::Missed, format!("{path} does not exist")));
         } else if let Some((lacking, all)) = path.lacking(&value) {
-            wrong.push(format!("{path} does not exist in {lacking} of {all} items"));
+            wrong.push((Outcome::Missed, format!("{path} does not exist in {lacking} of {all} items")));
         }
         for seen in found {
             if let Err(said) = value_check(seen, check) {
-                if said.outcome == Outcome::Inconclusive && outcome == Outcome::Met {
-                    outcome = Outcome::Inconclusive;
-                }
-                if said.outcome == Outcome::Missed {
-                    outcome = Outcome::Missed;
-                }
-                wrong.push(format!("{path} is {}: {}", show(seen), said.why));
+                wrong.push((said.outcome, format!("{path} is {}: {}", show(seen), said.why)));
             }
         }
     }
     let fence = if fenced { " (the JSON stands in a Markdown fence)" } else { "" };
-    if wrong.is_empty() {
+    let Some(outcome) = wrong.iter().map(|(outcome, _)| *outcome).reduce(Outcome::and) else {
         return Said::when(true, Topic::Schema, format!("all {} paths are as expected{fence}", checks.len()));
-    }
-    if outcome == Outcome::Met {
-        outcome = Outcome::Missed;
-    }
-    let mut said = Said::when(false, Topic::Schema, format!("{}{fence}", wrong[0]));
-    said.outcome = outcome;
-    said.evidence = wrong.into_iter().skip(1).collect();
-    said
+    };
+    // What decides is told first.
+    wrong.sort_by_key(|(seen, _)| *seen != outcome);
+    let mut told = wrong.into_iter().map(|(_, why)| why);
+    let why = format!("{}{fence}", told.next().unwrap_or_default());
+    Said { outcome, evidence: told.collect(), ..Said::when(false, Topic::Schema, why) }
 }
 
 fn show(value: &Value) -> String {

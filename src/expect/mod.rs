@@ -37,7 +37,7 @@ pub use refusal::refusal;
 pub use service::{ErrorShape, HeaderCheck, LatencyMetric, TokenCount};
 pub use text::{Search, identifiers};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, FailureKind};
 use crate::finding::{Finding, Outcome, Topic};
 use crate::record::Fetched;
 use crate::units::Range;
@@ -236,11 +236,19 @@ struct Said {
     topic: Topic,
     why: String,
     evidence: Vec<String>,
+    /// There was nothing to look at, which proves nothing: neither what was asked nor, under `not`, its opposite.
+    blind: bool,
 }
 
 impl Said {
     fn when(met: bool, topic: Topic, why: impl Into<String>) -> Said {
-        Said { outcome: if met { Outcome::Met } else { Outcome::Missed }, topic, why: why.into(), evidence: Vec::new() }
+        let outcome = if met { Outcome::Met } else { Outcome::Missed };
+        Said { outcome, topic, why: why.into(), evidence: Vec::new(), blind: false }
+    }
+
+    /// Missed, because there is nothing to look at.
+    fn blind(topic: Topic, why: impl Into<String>) -> Said {
+        Said { blind: true, ..Said::when(false, topic, why) }
     }
 
     fn content(met: bool, why: impl Into<String>) -> Said {
@@ -248,11 +256,11 @@ impl Said {
     }
 
     fn unsure(topic: Topic, why: impl Into<String>) -> Said {
-        Said { outcome: Outcome::Inconclusive, topic, why: why.into(), evidence: Vec::new() }
+        Said { outcome: Outcome::Inconclusive, ..Said::when(false, topic, why) }
     }
 
     fn cannot(why: impl Into<String>) -> Said {
-        Said { outcome: Outcome::Unjudgeable, topic: Topic::Config, why: why.into(), evidence: Vec::new() }
+        Said { outcome: Outcome::Unjudgeable, ..Said::when(false, Topic::Config, why) }
     }
 
     fn evidence(mut self, line: impl Into<String>) -> Said {
@@ -263,24 +271,21 @@ impl Said {
 
 /// Judges one expectation.
 pub fn judge(expectation: &Expectation, context: &Context) -> Finding {
-    let said = match &expectation.check {
+    finding(expectation, said(expectation, context))
+}
+
+fn said(expectation: &Expectation, context: &Context) -> Said {
+    let each = |inner: &[Expectation]| inner.iter().map(|e| said(e, context)).collect();
+    match &expectation.check {
         Check::Not(inner) => {
-            // What cannot be read proves nothing, also not that something is absent.
-            let unreadable = mentions_json(inner) && !json::is_json(&context.exchange().answer);
-            let inner = judge(inner, context);
-            let outcome = match inner.outcome {
-                Outcome::Missed if unreadable => Outcome::Missed,
-                Outcome::Met => Outcome::Missed,
-                Outcome::Missed => Outcome::Met,
-                other => other,
-            };
-            Said { outcome, topic: inner.topic, why: format!("should not hold: {}", inner.why), evidence: inner.evidence }
+            let inner = said(inner, context);
+            let outcome = if inner.blind { inner.outcome } else { inner.outcome.negated() };
+            Said { outcome, why: format!("should not hold: {}", inner.why), ..inner }
         }
-        Check::All(inner) => group(inner.iter().map(|e| judge(e, context)).collect(), true),
-        Check::Any(inner) => group(inner.iter().map(|e| judge(e, context)).collect(), false),
+        Check::All(inner) => group(each(inner), true),
+        Check::Any(inner) => group(each(inner), false),
         check => of_check(check, expectation, context),
-    };
-    finding(expectation, said)
+    }
 }
 
 fn finding(expectation: &Expectation, said: Said) -> Finding {
@@ -295,24 +300,22 @@ fn finding(expectation: &Expectation, said: Said) -> Finding {
 }
 
 /// `all` is as bad as its worst member, `any` as good as its best.
-fn group(inner: Vec<Finding>, all: bool) -> Said {
-    let rank = |o: Outcome| match o {
-        Outcome::Met => 0,
-        Outcome::Inconclusive => 1,
-        Outcome::Missed => 2,
-        Outcome::Unjudgeable => 3,
+fn group(inner: Vec<Said>, all: bool) -> Said {
+    let outcomes = inner.iter().map(|s| s.outcome);
+    let Some(outcome) = (if all { outcomes.reduce(Outcome::and) } else { outcomes.reduce(Outcome::or) }) else {
+        return Said::cannot("an empty group says nothing");
     };
-    let decisive = if all { inner.iter().max_by_key(|f| rank(f.outcome)) } else { inner.iter().min_by_key(|f| rank(f.outcome)) };
-    let Some(decisive) = decisive else { return Said::cannot("an empty group says nothing") };
-    let (outcome, topic) = (decisive.outcome, decisive.topic);
-    let open: Vec<&Finding> = inner.iter().filter(|f| f.outcome == outcome).collect();
+    let decisive: Vec<&Said> = inner.iter().filter(|s| s.outcome == outcome).collect();
     let why = match (outcome, all) {
         (Outcome::Met, true) => "all of them hold".to_owned(),
-        (Outcome::Met, false) => decisive.why.clone(),
-        (_, true) => open.iter().map(|f| f.why.as_str()).collect::<Vec<_>>().join("; "),
-        (_, false) => format!("none of {} holds: {}", inner.len(), inner.iter().map(|f| f.why.as_str()).collect::<Vec<_>>().join("; ")),
+        (Outcome::Met, false) => decisive[0].why.clone(),
+        (_, true) => decisive.iter().map(|s| s.why.as_str()).collect::<Vec<_>>().join("; "),
+        (_, false) => format!("none of {} holds: {}", inner.len(), inner.iter().map(|s| s.why.as_str()).collect::<Vec<_>>().join("; ")),
     };
-    Said { outcome, topic, why, evidence: open.iter().flat_map(|f| f.evidence.clone()).collect() }
+    let evidence = decisive.iter().flat_map(|s| s.evidence.clone()).collect();
+    // One member that really misses shows that not all hold; that none holds is shown only when each was looked at.
+    let blind = if all { decisive.iter().all(|s| s.blind) } else { decisive.iter().any(|s| s.blind) };
+    Said { outcome, topic: decisive[0].topic, why, evidence, blind }
 }
 
 fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said {
@@ -411,16 +414,21 @@ pub fn judge_all(expectations: &[Expectation], context: &Context, allow_empty: b
     let exchange = context.exchange();
     let mut findings = Vec::new();
     // `not: { status: 500 }` does not ask for a 503, so what stands under `not` excuses nothing.
-    let expects_status = expectations.iter().any(asks_for_status);
-    let expects_empty = expectations.iter().any(|e| mentions(e, &|c| matches!(c, Check::NotEmpty)));
+    let expects_status = expectations.iter().any(|e| asks_for(e, &|e| matches!(e.check, Check::Status(_) | Check::Error(_))));
+    let expects_error = expectations.iter().any(|e| asks_for(e, &|e| matches!(e.check, Check::Error(_))));
+    let judges_empty = expectations.iter().any(|e| asks_for(e, &|e| e.of == Of::Answer && matches!(e.check, Check::NotEmpty)));
     let mut broken = false;
     if let Some(failure) = &exchange.failure {
-        let excused = expects_status && failure.kind == crate::exchange::FailureKind::Http;
+        let excused = match failure.kind {
+            FailureKind::Http => expects_status,
+            FailureKind::ApiError => expects_error,
+            _ => false,
+        };
         if !excused {
             findings.push(service::failed(exchange, failure));
             broken = true;
         }
-    } else if exchange.is_empty() && !allow_empty && !expects_empty {
+    } else if exchange.is_empty() && !allow_empty && !judges_empty {
         findings.push(service::empty(exchange));
         broken = true;
     }
@@ -434,21 +442,11 @@ pub fn judge_all(expectations: &[Expectation], context: &Context, allow_empty: b
     findings
 }
 
-fn mentions_json(expectation: &Expectation) -> bool {
-    matches!(expectation.of, Of::Json(_))
-        || match &expectation.check {
-            Check::Json(_) => true,
-            Check::Not(inner) => mentions_json(inner),
-            Check::All(inner) | Check::Any(inner) => inner.iter().any(mentions_json),
-            _ => false,
-        }
-}
-
-fn asks_for_status(expectation: &Expectation) -> bool {
+/// True when the expectation, or one inside it that must or may hold, fits.
+fn asks_for(expectation: &Expectation, fits: &dyn Fn(&Expectation) -> bool) -> bool {
     match &expectation.check {
-        Check::Status(_) | Check::Error(_) => true,
-        Check::All(inner) | Check::Any(inner) => inner.iter().any(asks_for_status),
-        _ => false,
+        Check::All(inner) | Check::Any(inner) => inner.iter().any(|e| asks_for(e, fits)),
+        _ => fits(expectation),
     }
 }
 

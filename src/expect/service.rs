@@ -261,34 +261,40 @@ pub(super) fn tool_call(
     }
     let calls: Vec<_> = exchange.tool_calls.iter().filter(|c| name.is_none_or(|n| c.name == n)).collect();
     let wanted = name.map_or("any tool".to_owned(), |n| format!("`{n}`"));
+    let misfits: Vec<Option<String>> = calls.iter().map(|c| misfit(c, arguments, schema)).collect();
+    let fitting = misfits.iter().filter(|m| m.is_none()).count();
+    let why = misfits.iter().flatten().next().cloned();
     if let Some(range) = count {
-        return Said::content(range.holds(calls.len() as f64), format!("{wanted} was called {} times, expected {range}", calls.len()));
-    }
-    if calls.is_empty() {
-        let seen = match exchange.tool_calls.first() {
-            Some(other) => format!("the model called `{}`", other.name),
-            None => "the model answered with text".to_owned(),
+        let told = if arguments.is_some() || schema.is_some() { " with fitting arguments" } else { "" };
+        let said = Said::content(range.holds(fitting as f64), format!("{wanted} was called {fitting} times{told}, expected {range}"));
+        return match why {
+            Some(why) if said.outcome == Outcome::Missed => said.evidence(why),
+            _ => said,
         };
-        return Said::content(false, format!("{wanted} was not called: {seen}"));
     }
-    let mut why = String::new();
-    for call in &calls {
-        let value: Value = match serde_json::from_str(&call.arguments) {
-            Ok(value) => value,
-            Err(e) => {
-                why = format!("the arguments of `{}` are not JSON: {e}", call.name);
-                continue;
-            }
-        };
-        if let Some(error) = schema.and_then(|s| s.iter_errors(&value).next()) {
-            why = format!("the arguments of `{}` break the schema: {}", call.name, crate::redact::excerpt(&error.to_string(), 200));
-        } else if let Some(wanted) = arguments.filter(|w| !super::json::holds(&value, w)) {
-            why = format!("the arguments of `{}` are `{}`, expected `{wanted}`", call.name, crate::redact::excerpt(&call.arguments, 200));
-        } else {
-            return Said::content(true, format!("`{}` was called", call.name));
-        }
+    if fitting > 0 {
+        return Said::content(true, format!("{wanted} was called"));
     }
-    Said::content(false, why)
+    let seen = || match exchange.tool_calls.first() {
+        Some(other) => format!("{wanted} was not called: the model called `{}`", other.name),
+        None => format!("{wanted} was not called: the model answered with text"),
+    };
+    Said::content(false, why.unwrap_or_else(seen))
+}
+
+/// Why the arguments of a call are not those asked for.
+fn misfit(call: &crate::exchange::ToolCall, arguments: Option<&Value>, schema: Option<&jsonschema::Validator>) -> Option<String> {
+    // Services send nothing at all for a tool without parameters.
+    let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        Err(e) => return Some(format!("the arguments of `{}` are not JSON: {e}", call.name)),
+    };
+    if let Some(error) = schema.and_then(|s| s.iter_errors(&value).next()) {
+        return Some(format!("the arguments of `{}` break the schema: {}", call.name, crate::redact::excerpt(&error.to_string(), 200)));
+    }
+    let wanted = arguments.filter(|w| !super::json::holds(&value, w))?;
+    Some(format!("the arguments of `{}` are `{}`, expected `{wanted}`", call.name, crate::redact::excerpt(&call.arguments, 200)))
 }
 
 /// The finding for a request that brought no answer.
