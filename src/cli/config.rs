@@ -22,7 +22,7 @@ pub fn main(args: &ProjectArgs) -> Exit {
         .map(|(key, setting)| {
             let text = setting.value.as_str().map_or_else(|| setting.value.to_string(), str::to_owned);
             let hidden = !text.is_empty() && (key.ends_with(".api_key") || key.contains(".headers."));
-            (key.clone(), if hidden { MASK.to_owned() } else { redactor.clean(&text) }, setting.origin.to_string())
+            (crate::options::shown(key), if hidden { MASK.to_owned() } else { redactor.clean(&text) }, setting.origin.to_string())
         })
         .collect();
     let width = |f: fn(&(String, String, String)) -> &str| rows.iter().map(|r| f(r).chars().count()).max().unwrap_or(0).min(60);

@@ -26,6 +26,9 @@ impl Expr {
         if let Some(name) = unknown.first() {
             return Err(format!("there is no `{name}`; known: {}", NAMES.join(", ")));
         }
+        if let Some(name) = unknown_field(text) {
+            return Err(name);
+        }
         let expr = Expr { text: text.to_owned(), program: Arc::new(program) };
         // A function that does not exist shows only when it is called.
         let (turns, vars) = ([Exchange::default()], serde_json::Map::new());
@@ -73,6 +76,20 @@ impl Expr {
         }
         self.program.execute(&names).map_err(Failed::Run)
     }
+}
+
+const TIMING: &[&str] = &["ttft_ms", "ttfo_ms", "ttfb_ms", "tpot_ms", "e2e_ms", "max_gap_ms"];
+const USAGE: &[&str] = &["prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"];
+
+/// A field of `timing` or `usage` that does not exist, and what does. Texts in quotes are no fields.
+fn unknown_field(text: &str) -> Option<String> {
+    let quoted = regex::Regex::new(r#""[^"]*"|'[^']*'"#).expect("a constant");
+    let field = regex::Regex::new(r"\b(timing|usage)\.([A-Za-z_]\w*)").expect("a constant");
+    let bare = quoted.replace_all(text, "''").into_owned();
+    field.captures_iter(&bare).find_map(|c| {
+        let known = if &c[1] == "timing" { TIMING } else { USAGE };
+        (!known.contains(&&c[2])).then(|| format!("`{}` has no `{}`; known: {}", &c[1], &c[2], known.join(", ")))
+    })
 }
 
 /// Why an expression has no value.

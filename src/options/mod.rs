@@ -135,32 +135,39 @@ pub fn settings(
         settings.map.insert(key.to_owned(), Setting { value, origin: Origin::BuiltIn });
     }
     if let Some(source) = file {
-        let root = crate::scenario::parse_shape(source, CONFIG_KEYS)?;
-        let mut found = Vec::new();
-        let filled = fill(&root, source, env, &mut settings.secrets, &mut found);
-        if !found.is_empty() {
-            return Err(found);
-        }
-        // A variable may have brought a value of the wrong kind.
-        let mut checker = crate::scenario::Checker::new(source);
-        checker.map(&filled, CONFIG_KEYS);
-        if !checker.found.is_empty() {
-            return Err(checker.found);
-        }
-        for (key, value) in filled.entries().unwrap_or_default().iter().filter(|(k, _)| k.text() != Some("profiles")) {
-            flatten(&mut settings.map, key.text().unwrap_or_default(), &value.json(), &Origin::File(source.name.clone()));
-        }
-        if let Some(name) = profile {
-            let Some(node) = filled.get("profiles").and_then(|p| p.get(name)) else {
-                let known: Vec<&str> =
-                    filled.get("profiles").and_then(Node::entries).unwrap_or_default().iter().filter_map(|(k, _)| k.text()).collect();
-                return Err(vec![
-                    Diagnostic::error("unknown-profile", format!("there is no profile `{name}` in {}", source.name))
-                        .hint(format!("profiles there: {}", known.join(", "))),
-                ]);
-            };
-            for (key, value) in node.entries().unwrap_or_default() {
-                flatten(&mut settings.map, key.text().unwrap_or_default(), &value.json(), &Origin::Profile(name.to_owned()));
+        let root = crate::scenario::parse_shape(source, CONFIG_KEYS, true)?;
+        let entries = |node: &Node| node.entries().unwrap_or_default().to_vec();
+        let profiles = root.get("profiles").map(entries).unwrap_or_default();
+        let chosen = match profile {
+            None => Vec::new(),
+            Some(name) => match profiles.iter().find(|(k, _)| k.text() == Some(name)) {
+                Some((_, node)) => entries(node),
+                None => {
+                    let known: Vec<&str> = profiles.iter().filter_map(|(k, _)| k.text()).collect();
+                    return Err(vec![
+                        Diagnostic::error("unknown-profile", format!("there is no profile `{name}` in {}", source.name))
+                            .hint(format!("profiles there: {}", known.join(", "))),
+                    ]);
+                }
+            },
+        };
+        // Only what counts is filled in: another profile may need variables that only CI has.
+        let common = entries(&root).into_iter().filter(|(k, _)| k.text() != Some("profiles")).collect();
+        let rungs = [(common, Origin::File(source.name.clone())), (chosen, Origin::Profile(profile.unwrap_or_default().to_owned()))];
+        for (entries, origin) in rungs {
+            let mut filling = Filling { source, env, secrets: &mut settings.secrets, found: Vec::new() };
+            let filled = filling.node(&Node { place: root.place, value: Tree::Map(entries) }, false);
+            if !filling.found.is_empty() {
+                return Err(filling.found);
+            }
+            // A variable may have brought a value of the wrong kind.
+            let mut checker = crate::scenario::Checker::new(source);
+            checker.map(&filled, CONFIG_KEYS);
+            if !checker.found.is_empty() {
+                return Err(checker.found);
+            }
+            for (key, value) in filled.entries().unwrap_or_default() {
+                flatten(&mut settings.map, key.text().unwrap_or_default(), value, &origin);
             }
         }
     } else if let Some(name) = profile {
@@ -172,13 +179,14 @@ pub fn settings(
     let has_target = |settings: &Settings, name: &str| {
         settings.map.keys().any(|k| k.strip_prefix("targets.").is_some_and(|k| k == name || k.starts_with(&format!("{name}."))))
     };
+    let name = part(target);
+    let target = name.as_str();
     if !has_target(&settings, target) {
         if target != "default" {
-            let known: std::collections::BTreeSet<&str> =
-                settings.map.keys().filter_map(|k| k.strip_prefix("targets.")?.split('.').next()).collect();
+            let known: Vec<String> = settings.target_names().into_iter().map(|name| shown(&name)).collect();
             return Err(vec![
-                Diagnostic::error("unknown-target", format!("there is no target `{target}`"))
-                    .hint(format!("targets: {}", known.into_iter().collect::<Vec<_>>().join(", "))),
+                Diagnostic::error("unknown-target", format!("there is no target `{}`", shown(target)))
+                    .hint(format!("targets: {}", known.join(", "))),
             ]);
         }
         settings
@@ -190,24 +198,37 @@ pub fn settings(
         if key.ends_with(".base_url") {
             settings.map.remove(&key.replace(".base_url", ".simulate"));
         }
-        if key.ends_with(".api_key") {
-            settings.secrets.extend(value.as_str().map(str::to_owned));
-        }
         settings.map.insert(key, Setting { value, origin });
     }
-    let keys: Vec<String> = settings
-        .map
-        .iter()
-        .filter(|(k, _)| k.ends_with(".api_key") || is_secret_header(k))
-        .filter_map(|(_, s)| s.value.as_str().map(str::to_owned))
-        .collect();
-    settings.secrets.extend(keys);
+    let told: Vec<String> = settings.map.keys().filter(|k| k.ends_with(".api_key") || is_secret_header(k)).cloned().collect();
+    let values: Vec<String> = told.iter().filter_map(|key| settings.text(key)).collect();
+    settings.secrets.extend(values.iter().flat_map(|value| in_header(value)));
     // A password in an address is a secret, too.
-    let urls: Vec<String> =
-        settings.map.iter().filter(|(k, _)| k.ends_with(".base_url")).filter_map(|(_, s)| s.value.as_str().map(str::to_owned)).collect();
-    settings.secrets.extend(urls.iter().filter_map(|u| reqwest::Url::parse(u).ok()?.password().map(str::to_owned)));
-    settings.secrets.retain(|s| !s.is_empty());
+    let urls: Vec<String> = settings.map.keys().filter_map(|key| settings.text(key)).filter(|text| text.contains("://")).collect();
+    settings.secrets.extend(urls.iter().flat_map(|url| passwords(url)));
+    settings.secrets.retain(|s| !is_placeholder(s));
     Ok(settings)
+}
+
+/// A header's value, and what follows its scheme: a service may say back the bare token of `Bearer …`.
+fn in_header(value: &str) -> Vec<String> {
+    let bare = value.split_once(' ').filter(|(scheme, _)| ["bearer", "basic", "token"].contains(&scheme.to_lowercase().as_str()));
+    [Some(value), bare.map(|(_, token)| token.trim())].into_iter().flatten().map(str::to_owned).collect()
+}
+
+/// The password of an address, as written and as it is meant.
+pub fn passwords(url: &str) -> Vec<String> {
+    let Some(password) = reqwest::Url::parse(url).ok().and_then(|u| u.password().map(str::to_owned)) else { return Vec::new() };
+    let written = url.split_once("://").and_then(|(_, rest)| rest.split('@').next()?.split_once(':')).map(|(_, p)| p.to_owned());
+    [Some(password), written].into_iter().flatten().collect()
+}
+
+/// Keys that protect nothing, which local servers are told because clients insist on one: masking them would ruin answers that name
+/// the server.
+fn is_placeholder(secret: &str) -> bool {
+    const USUAL: [&str; 11] =
+        ["", "empty", "none", "null", "ollama", "dummy", "local", "vllm", "lm-studio", "not-needed", "sk-no-key-required"];
+    USUAL.contains(&secret.to_lowercase().as_str())
 }
 
 fn is_secret_header(key: &str) -> bool {
@@ -215,65 +236,96 @@ fn is_secret_header(key: &str) -> bool {
     lower.contains(".headers.") && ["auth", "key", "token", "secret", "cookie"].iter().any(|w| lower.contains(w))
 }
 
-fn flatten(map: &mut BTreeMap<String, Setting>, key: &str, value: &Value, origin: &Origin) {
-    match value {
-        Value::Object(inner) => inner.iter().for_each(|(k, v)| flatten(map, &format!("{key}.{k}"), v, origin)),
-        other => {
-            // The two ways of saying where a target is exclude each other; the later one counts.
-            if key.ends_with(".base_url") {
-                map.remove(&key.replace(".base_url", ".simulate"));
-            } else if key.ends_with(".simulate") {
-                map.remove(&key.replace(".simulate", ".base_url"));
-            }
-            map.insert(key.to_owned(), Setting { value: other.clone(), origin: origin.clone() });
-        }
+/// One part of a dotted key. A dot inside a name stands there as U+2024, which no name has.
+fn part(name: &str) -> String {
+    name.replace('.', "\u{2024}")
+}
+
+/// A key, or a part of one, as its author wrote it.
+pub fn shown(key: &str) -> String {
+    key.replace('\u{2024}', ".")
+}
+
+/// Scalars keep what was written: a header `1.10` is not 1.1.
+fn flatten(map: &mut BTreeMap<String, Setting>, key: &str, node: &Node, origin: &Origin) {
+    if let Some(entries) = node.entries() {
+        return entries.iter().for_each(|(k, v)| flatten(map, &format!("{key}.{}", part(k.text().unwrap_or_default())), v, origin));
+    }
+    // The two ways of saying where a target is exclude each other; the later one counts.
+    if key.ends_with(".base_url") {
+        map.remove(&key.replace(".base_url", ".simulate"));
+    } else if key.ends_with(".simulate") {
+        map.remove(&key.replace(".simulate", ".base_url"));
+    }
+    map.insert(key.to_owned(), Setting { value: written(node), origin: origin.clone() });
+}
+
+fn written(node: &Node) -> Value {
+    match &node.value {
+        Tree::Scalar { text, .. } => Value::String(text.clone()),
+        Tree::List(items) => Value::Array(items.iter().map(written).collect()),
+        Tree::Map(entries) => entries.iter().map(|(k, v)| (k.text().unwrap_or_default().to_owned(), written(v))).collect(),
+        Tree::Null => Value::Null,
     }
 }
 
-/// Fills `${NAME}` and `${NAME:-default}` in every scalar; the values of what looks like a key become secrets.
-fn fill(
-    node: &Node,
-    source: &Arc<Source>,
-    env: &dyn Fn(&str) -> Option<String>,
-    secrets: &mut Vec<String>,
-    found: &mut Vec<Diagnostic>,
-) -> Node {
-    let value = match &node.value {
-        Tree::Scalar { text, .. } if text.contains("${") => {
-            let mut out = String::new();
-            let mut rest = text.as_str();
-            while let Some(at) = rest.find("${") {
-                out.push_str(&rest[..at]);
-                let Some(end) = rest[at..].find('}') else {
-                    found.push(Diagnostic::error("variable", "`${` is not closed by `}`").at(source, node.place));
-                    break;
-                };
-                let inside = &rest[at + 2..at + end];
-                let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
-                match env(name).filter(|v| !v.is_empty()).or(default.map(str::to_owned)) {
-                    Some(value) => {
-                        let upper = name.to_uppercase();
-                        if ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|w| upper.contains(w)) {
-                            secrets.push(value.clone());
-                        }
-                        out.push_str(&value);
+/// Fills `${NAME}` and `${NAME:-default}` in every scalar.
+struct Filling<'a> {
+    source: &'a Arc<Source>,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    secrets: &'a mut Vec<String>,
+    found: Vec<Diagnostic>,
+}
+
+impl Filling<'_> {
+    /// `sensitive` below keys and headers, where whatever a variable brings is a secret.
+    fn node(&mut self, node: &Node, sensitive: bool) -> Node {
+        let value = match &node.value {
+            Tree::Scalar { text, .. } if text.contains("${") => {
+                Tree::Scalar { text: self.text(text, node, sensitive), plain: false, typed: Typed::Data }
+            }
+            Tree::List(items) => Tree::List(items.iter().map(|n| self.node(n, sensitive)).collect()),
+            Tree::Map(entries) => {
+                let below = |key: &Node| sensitive || matches!(key.text(), Some("api_key" | "headers"));
+                Tree::Map(entries.iter().map(|(k, v)| (k.clone(), self.node(v, below(k)))).collect())
+            }
+            other => other.clone(),
+        };
+        Node { place: node.place, value }
+    }
+
+    fn text(&mut self, text: &str, node: &Node, sensitive: bool) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            out.push_str(&rest[..at]);
+            let Some(end) = rest[at..].find('}') else {
+                self.found.push(Diagnostic::error("variable", "`${` is not closed by `}`").at(self.source, node.place));
+                break;
+            };
+            let inside = &rest[at + 2..at + end];
+            let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
+            match (self.env)(name).filter(|v| !v.is_empty()) {
+                Some(value) => {
+                    let upper = name.to_uppercase();
+                    if sensitive || ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|w| upper.contains(w)) {
+                        self.secrets.extend(in_header(&value));
                     }
-                    None => found.push(
+                    out.push_str(&value);
+                }
+                None => match default {
+                    Some(default) => out.push_str(default),
+                    None => self.found.push(
                         Diagnostic::error("variable", format!("the environment variable `{name}` is not set"))
-                            .at(source, node.place)
+                            .at(self.source, node.place)
                             .hint(format!("set it, or give a default: \"${{{name}:-…}}\"")),
                     ),
-                }
-                rest = &rest[at + end + 1..];
+                },
             }
-            out.push_str(rest);
-            Tree::Scalar { text: out, plain: false, typed: Typed::Text }
+            rest = &rest[at + end + 1..];
         }
-        Tree::List(items) => Tree::List(items.iter().map(|n| fill(n, source, env, secrets, found)).collect()),
-        Tree::Map(entries) => Tree::Map(entries.iter().map(|(k, v)| (k.clone(), fill(v, source, env, secrets, found))).collect()),
-        other => other.clone(),
-    };
-    Node { place: node.place, value }
+        out + rest
+    }
 }
 
 impl Settings {
@@ -291,25 +343,28 @@ impl Settings {
 
     fn below(&self, key: &str) -> BTreeMap<String, String> {
         let prefix = format!("{key}.");
-        self.map.keys().filter_map(|k| Some((k.strip_prefix(&prefix)?.to_owned(), self.text(k)?))).collect()
+        self.map.keys().filter_map(|k| Some((shown(k.strip_prefix(&prefix)?), self.text(k)?))).collect()
+    }
+
+    /// The targets by the part that stands in keys.
+    fn target_names(&self) -> std::collections::BTreeSet<String> {
+        self.map.keys().filter_map(|k| Some(k.strip_prefix("targets.")?.split('.').next()?.to_owned())).collect()
     }
 
     fn parsed<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Vec<Diagnostic>> {
         match self.text(key) {
             None => Ok(None),
             Some(text) => parse(&text).map(Some).map_err(|why| {
-                vec![Diagnostic::error("bad-value", format!("{key}: {why}")).hint(format!("it comes from {}", self.map[key].origin))]
+                vec![Diagnostic::error("bad-value", format!("{}: {why}", shown(key))).hint(format!("it comes from {}", self.map[key].origin))]
             }),
         }
     }
 
     /// Gives the settings their types.
     pub fn options(&self) -> Result<Options, Vec<Diagnostic>> {
-        let names: std::collections::BTreeSet<String> =
-            self.map.keys().filter_map(|k| Some(k.strip_prefix("targets.")?.split('.').next()?.to_owned())).collect();
         let mut targets = BTreeMap::new();
-        for name in names {
-            targets.insert(name.clone(), target::target(self, &name)?);
+        for name in self.target_names() {
+            targets.insert(shown(&name), target::target(self, &name)?);
         }
         let fail_on = self.list("fail_on");
         Ok(Options {
@@ -405,6 +460,29 @@ mod tests {
         assert!(!format!("{:?}", options.targets).contains("sk-secret"));
         let error = climb("targets: { default: { api_key: \"${NOT_SET}\" } }\n", None, vec![]).unwrap_err();
         assert!(error.contains("`NOT_SET` is not set") && error.contains("roadworthy.yaml:1:"), "{error}");
+    }
+
+    #[test]
+    fn scalars_keep_what_was_written() {
+        let text = "targets: { qwen2.5-7b: { base_url: http://h/v1, api_key: 9876543210, headers: { X-Version: 1.10 },\n\
+                    limits: { concurrency: \"${N:-8}\" }, stream: ${S:-false}, transport_retry: { when: [connect, 429] } } }\n\
+                    profiles: { ci: { targets: { qwen2.5-7b: { api_key: ${ONLY_IN_CI} } } } }\n";
+        let source = Arc::new(Source { name: "roadworthy.yaml".into(), text: text.replace("${S:-false}", "\"${S:-false}\"").replace("${ONLY_IN_CI}", "\"${ONLY_IN_CI}\"") });
+        let options = settings(Some(&source), None, "qwen2.5-7b", vec![], &|_| None).and_then(|s| s.options()).unwrap();
+        let target = &options.targets["qwen2.5-7b"];
+        assert_eq!((target.name.as_str(), target.concurrency, target.stream), ("qwen2.5-7b", 8, false));
+        assert_eq!(target.headers[0].1.0, "1.10");
+        assert!(target.transport_retry.when.too_many_requests && !target.transport_retry.when.unavailable);
+        assert!(options.secrets.contains(&"9876543210".to_owned()));
+    }
+
+    #[test]
+    fn what_a_variable_brings_into_a_header_is_a_secret() {
+        let text = "targets: { default: { base_url: \"http://u:p%40ssword@h/v1\", headers: { X-Team: \"Bearer ${MINE}\" }, api_key: ollama } }\n";
+        let source = Arc::new(Source { name: "roadworthy.yaml".into(), text: text.into() });
+        let settings = settings(Some(&source), None, "default", vec![], &|_| Some("sesame-open".into())).unwrap();
+        assert!(settings.secrets.contains(&"sesame-open".to_owned()) && settings.secrets.contains(&"p%40ssword".to_owned()));
+        assert!(!settings.secrets.contains(&"ollama".to_owned()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One service: where it is and how it is treated.
 
-use super::Settings;
+use super::{Settings, shown};
 use crate::diagnostic::Diagnostic;
 use crate::expect::Price;
 use crate::units;
@@ -97,7 +97,7 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
             let parsed = reqwest::Url::parse(&url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
             if parsed.is_none() {
                 return Err(vec![
-                    Diagnostic::error("bad-url", format!("`{url}` is not an http or https address (target `{name}`)"))
+                    Diagnostic::error("bad-url", format!("`{}` is not an http or https address (target `{}`)", without_password(&url), shown(name)))
                         .hint(format!("write it like http://127.0.0.1:8000/v1; it comes from {}", settings.map[&key("base_url")].origin)),
                 ]);
             }
@@ -105,7 +105,7 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
         }
         (None, Some(file)) => (Address::Simulate(file), settings.map[&key("simulate")].origin.to_string()),
         (None, None) => {
-            return Err(vec![Diagnostic::error("no-address", format!("target `{name}` has neither `base_url` nor `simulate`"))]);
+            return Err(vec![Diagnostic::error("no-address", format!("target `{}` has neither `base_url` nor `simulate`", shown(name)))]);
         }
     };
     let when = settings.list(&key("transport_retry.when"));
@@ -115,14 +115,14 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
         _ => None,
     };
     Ok(Target {
-        name: name.to_owned(),
+        name: shown(name),
         address,
         origin,
         model: text("model"),
         api: if text("api").as_deref() == Some("completions") { Api::Completions } else { Api::Chat },
         api_key: text("api_key").map(Secret),
         headers: settings.below(&key("headers")).into_iter().map(|(k, v)| (k, Secret(v))).collect(),
-        stream: settings.map.get(&key("stream")).is_none_or(|s| s.value.as_bool() != Some(false) && s.value.as_str() != Some("false")),
+        stream: text("stream").as_deref() != Some("false"),
         timeouts: Timeouts {
             connect: duration("timeout.connect", Duration::from_secs(3))?,
             first_token: duration("timeout.first_token", Duration::from_secs(60))?,
@@ -146,4 +146,12 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
         ca_file: text("ca_file"),
         max_response: count("max_response", 64 << 20)?,
     })
+}
+
+/// An address that may not even be one, without what stands before its `@`.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}…{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
 }

@@ -9,8 +9,8 @@ use crate::scenario::dataset::{Row, short_hash};
 use crate::scenario::grammar::Kind;
 use crate::scenario::params::render_params;
 use crate::scenario::spread::spread;
-use crate::scenario::template::{render, render_json};
-use crate::scenario::tree::{Node, Typed, Value as Tree};
+use crate::scenario::template::{self, render, render_json};
+use crate::scenario::tree::{Node, Value as Tree};
 use crate::scenario::{Case, Checker, Compiled, Expected, Files, Input, Scenario, expectations};
 use crate::verdict::rate::PassRate;
 use serde_json::{Map, Value, json};
@@ -89,8 +89,14 @@ fn one(
         vars.extend(row.vars.clone());
     }
     vars.extend(cell.iter().map(|(k, v)| ((*k).to_owned(), (*v).clone())));
-    // Variables may use one another one level deep: a prompt kept in `vars` with a placeholder of its own.
-    let vars: Map<String, Value> = vars.iter().map(|(k, v)| (k.clone(), render_json(v, &vars).unwrap_or_else(|_| v.clone()))).collect();
+    // Variables may use one another one level deep: a prompt kept in `vars` with a placeholder of its own. Rows are data, and what looks
+    // like a placeholder there is meant as it stands.
+    let is_data = |name: &str| row.is_some_and(|r| r.vars.contains_key(name)) && !cell.iter().any(|(k, _)| *k == name);
+    let filled = |name: &String, value: &Value| match is_data(name) {
+        true => value.clone(),
+        false => render_json(value, &vars).unwrap_or_else(|_| value.clone()),
+    };
+    let vars: Map<String, Value> = vars.iter().map(|(k, v)| (k.clone(), filled(k, v))).collect();
 
     let wrong = |why: String| vec![Diagnostic::error("template", why).at(&scenario.source, case.place)];
     let id = id(prefix, &case.name, row, cell);
@@ -367,15 +373,10 @@ fn expected_for(
 fn fill(node: &Node, vars: &Map<String, Value>) -> Result<Node, (Place, String)> {
     let value = match &node.value {
         Tree::Null => Tree::Null,
-        Tree::Scalar { text, plain, typed } => {
-            let filled = render(text, vars).map_err(|why| (node.place, why))?;
-            // What a variable holds is data, so none of YAML's traps applies to it.
-            if filled == *text {
-                Tree::Scalar { text: filled, plain: *plain, typed: *typed }
-            } else {
-                Tree::Scalar { text: filled, plain: false, typed: Typed::Text }
-            }
-        }
+        Tree::Scalar { text, plain, typed } => match template::value(text, vars).map_err(|why| (node.place, why))? {
+            Some(value) => return Ok(Node::of_data(&value, node.place)),
+            None => Tree::Scalar { text: text.clone(), plain: *plain, typed: *typed },
+        },
         Tree::List(items) => Tree::List(items.iter().map(|n| fill(n, vars)).collect::<Result<_, _>>()?),
         Tree::Map(entries) => {
             Tree::Map(entries.iter().map(|(k, v)| Ok((k.clone(), fill(v, vars)?))).collect::<Result<_, (Place, String)>>()?)

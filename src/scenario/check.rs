@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub struct Checker<'a> {
     pub source: &'a Arc<Source>,
     pub found: Vec<Diagnostic>,
+    /// `${NAME}` is filled in from the environment later on, so what stands there is not known yet.
+    pub variables: bool,
 }
 
 /// What a JSON Schema mostly begins with.
@@ -38,7 +40,7 @@ pub fn is_template(text: &str) -> bool {
 
 impl<'a> Checker<'a> {
     pub fn new(source: &'a Arc<Source>) -> Self {
-        Checker { source, found: Vec::new() }
+        Checker { source, found: Vec::new(), variables: false }
     }
 
     pub fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
@@ -53,6 +55,9 @@ impl<'a> Checker<'a> {
 
     /// Checks `node` against `kind`. Whatever passes can be read without further errors.
     pub fn check(&mut self, node: &Node, kind: &Kind) {
+        if self.variables && node.text().is_some_and(|text| text.contains("${")) {
+            return;
+        }
         if let Some((message, hint)) = traps::in_node(node, &self.source.text) {
             return self.error_with_hint(node.place, "yaml-trap", message, hint);
         }
@@ -107,7 +112,10 @@ impl<'a> Checker<'a> {
                 if items.is_empty() {
                     self.error(node.place, "empty-list", "an empty list asks for nothing");
                 }
-                items.iter().for_each(|n| self.check(n, inner));
+                match inner {
+                    Kind::Json => self.json(node),
+                    _ => items.iter().for_each(|n| self.check(n, inner)),
+                }
             }
             Kind::Map(keys) => self.map(node, keys),
             Kind::Dict(inner) => {
@@ -137,7 +145,7 @@ impl<'a> Checker<'a> {
         if is_template(text) && !matches!(kind, Kind::Map(_) | Kind::List(_)) {
             return None;
         }
-        let quoted = matches!(&node.value, Value::Scalar { plain: false, .. });
+        let quoted = matches!(&node.value, Value::Scalar { plain: false, typed: Typed::Text, .. });
         if quoted && matches!(kind, Kind::Count | Kind::Number) && units::number(text).is_ok() {
             return Some((format!("\"{text}\" is text because of its quotes"), Some(format!("write {text} without them"))));
         }
@@ -145,6 +153,9 @@ impl<'a> Checker<'a> {
         match kind {
             Kind::Bool => match node.boolean() {
                 Some(_) => None,
+                None if quoted && ["true", "false"].contains(&text.as_str()) => {
+                    Some((format!("\"{text}\" is text because of its quotes"), Some(format!("write {text} without them"))))
+                }
                 None => Some((format!("expected `true` or `false`, not `{text}`"), None)),
             },
             Kind::Count => plain(units::count(text).map(drop)),
@@ -207,6 +218,10 @@ impl<'a> Checker<'a> {
         let names_schema = keys.iter().any(|k| k.name == "schema") && node.get("schema").is_none();
         let mut schema_said = false;
         for (key, value) in entries {
+            if let Some((message, hint)) = traps::in_node(key, &self.source.text) {
+                self.error_with_hint(key.place, "yaml-trap", message, hint);
+                continue;
+            }
             let Some(name) = key.text() else { continue };
             match keys.iter().find(|k| k.name == name) {
                 Some(known) => self.check(value, &known.kind),
@@ -221,7 +236,11 @@ impl<'a> Checker<'a> {
                     let near = nearest(name.trim_end_matches('：'), keys.iter().map(|k| k.name));
                     let hint = match near {
                         Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("known here: {}", keys.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")),
+                        None => {
+                            let known = keys.iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
+                            let whole = if known.contains("equals") { "; to compare with a whole object write `equals: { … }`" } else { "" };
+                            format!("known here: {known}{whole}")
+                        }
                     };
                     self.error_with_hint(
                         key.place,
@@ -314,32 +333,22 @@ impl<'a> Checker<'a> {
 
     /// Free values, where YAML readers disagree on some scalars.
     fn json(&mut self, node: &Node) {
+        if let Some((message, hint)) = traps::in_node(node, &self.source.text).or_else(|| traps::in_value(node, &self.source.text)) {
+            return self.error_with_hint(node.place, "yaml-trap", message, hint);
+        }
         match &node.value {
-            Value::Scalar { text, plain: true, typed } => {
-                let digits = text.trim_start_matches(['-', '+']);
-                let odd =
-                    digits.len() > 1 && digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(|b| b.is_ascii_alphanumeric());
-                let odd =
-                    odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_'));
-                if odd {
-                    self.error_with_hint(
-                        node.place,
-                        "yaml-trap",
-                        format!("`{text}` is a number to some readers of YAML and text to others"),
-                        format!("write \"{text}\" for the text, or the plain decimal number"),
-                    );
-                }
-            }
             Value::Scalar { .. } | Value::Null => {}
-            Value::List(items) => items.iter().for_each(|n| self.json(n)),
-            Value::Map(entries) => {
-                self.duplicates(node);
-                for (_, value) in entries {
-                    match traps::in_node(value, &self.source.text) {
-                        Some((message, hint)) => self.error_with_hint(value.place, "yaml-trap", message, hint),
-                        None => self.json(value),
+            Value::List(items) => {
+                for item in items {
+                    match traps::one_of_several(item) {
+                        Some((message, hint)) => self.error_with_hint(item.place, "yaml-trap", message, hint),
+                        None => self.json(item),
                     }
                 }
+            }
+            Value::Map(entries) => {
+                self.duplicates(node);
+                entries.iter().for_each(|(_, value)| self.json(value));
             }
         }
     }

@@ -15,19 +15,19 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Parses a text and holds it against a top-level shape; used for scenarios, the configuration and simulated services.
-pub fn parse_shape(source: &Arc<Source>, keys: &'static [Key]) -> Result<Node, Vec<Diagnostic>> {
-    let (root, found) = shape(source, keys)?;
+/// Parses a text and holds it against a top-level shape; used for simulated services and, with `variables` in it, for the configuration.
+pub fn parse_shape(source: &Arc<Source>, keys: &'static [Key], variables: bool) -> Result<Node, Vec<Diagnostic>> {
+    let (root, found) = shape(source, keys, variables)?;
     if found.is_empty() { Ok(root) } else { Err(found) }
 }
 
 /// The tree and its mistakes; `Err` when there is no tree, or not a map.
-fn shape(source: &Arc<Source>, keys: &'static [Key]) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
+fn shape(source: &Arc<Source>, keys: &'static [Key], variables: bool) -> Result<(Node, Vec<Diagnostic>), Vec<Diagnostic>> {
     let root = match tree::parse(source) {
         Ok(root) => root,
         Err(diagnostic) => return Err(vec![with_trap_hint(*diagnostic)]),
     };
-    let mut checker = Checker::new(source);
+    let mut checker = Checker { variables, ..Checker::new(source) };
     match &root.value {
         Tree::Map(_) => checker.map(&root, keys),
         _ => {
@@ -53,7 +53,7 @@ fn with_trap_hint(mut diagnostic: Diagnostic) -> Diagnostic {
 
 /// Parses one scenario file, or tells every mistake in it.
 pub fn parse(source: &Arc<Source>, files: &dyn Files) -> Result<Scenario, Vec<Diagnostic>> {
-    let (root, mut found) = shape(source, FILE_KEYS)?;
+    let (root, mut found) = shape(source, FILE_KEYS, false)?;
     let mut reader = Reader { checker: Checker::new(source), files, compiled: Compiled::default(), templates: is_template(&source.text) };
     let name = root.get("scenario").and_then(Node::text).unwrap_or_default().to_owned();
     let defaults = root.get("defaults");

@@ -1,7 +1,7 @@
 //! Places where YAML silently reads something else than what was meant, each with the better form.
 
 use super::grammar::Kind;
-use super::tree::{Node, Value};
+use super::tree::{Node, Typed, Value};
 
 /// Traps that any node can be: a tag, or a template or variable without quotes.
 pub fn in_node(node: &Node, source: &str) -> Option<(String, String)> {
@@ -36,33 +36,77 @@ pub fn in_text(node: &Node, kind: &Kind, source: &str) -> Option<(String, String
     {
         return None;
     }
-    let rest = source.get(node.place.end..).and_then(|r| r.lines().next()).unwrap_or_default();
-    if let Some(comment) = rest.trim_start().strip_prefix('#').filter(|_| rest.starts_with([' ', '\t'])) {
-        let whole = format!("{text} #{comment}");
+    if let Some(trap) = cut(node, text, source) {
+        return Some(trap);
+    }
+    if !matches!(kind, Kind::Keyword) || !is_short(text) {
+        return None;
+    }
+    if let Some(trap) = one_of_several(node) {
+        return Some(trap);
+    }
+    if let Some(mark) = text.chars().find(|c| matches!(c, '“' | '”' | '‘' | '’')) {
         return Some((
-            "YAML cuts the text here: ` #` starts a comment".into(),
-            format!(
-                "if it belongs to the text, write \"{}\"; else move the comment to a line of its own",
-                whole.trim().replace('"', "\\\"")
-            ),
+            format!("`{mark}` is part of the keyword: YAML knows only straight quotes"),
+            format!("write \"{}\", or \"{}\" if the curly quotes are meant", text.trim_matches(['“', '”', '‘', '’']), text),
         ));
     }
-    if matches!(kind, Kind::Keyword) && text.chars().count() <= 40 && !text.contains("。") {
-        if let Some(mark) = text.chars().find(|c| matches!(c, '，' | '、')) {
-            let parts: Vec<&str> = text.split(['，', '、']).map(str::trim).filter(|p| !p.is_empty()).collect();
-            return Some((
-                format!("`{text}` is one keyword: `{mark}` does not separate items in YAML"),
-                format!("write {} for several, or \"{text}\" for the text as it stands", parts.join(", ")),
-            ));
-        }
-        if let Some(mark) = text.chars().find(|c| matches!(c, '“' | '”' | '‘' | '’')) {
-            return Some((
-                format!("`{mark}` is part of the keyword: YAML knows only straight quotes"),
-                format!("write \"{}\", or \"{}\" if the curly quotes are meant", text.trim_matches(['“', '”', '‘', '’']), text),
-            ));
-        }
+    let mark = text.chars().find(|c| matches!(c, '：' | '％' | '０'..='９'))?;
+    let half: String = text.chars().map(half_width).collect();
+    Some((
+        format!("`{mark}` is a full-width character, and an answer may write it otherwise"),
+        format!("write \"{text}\" in quotes if just this is meant, \"{half}\" for the common form, or both under `any:`"),
+    ))
+}
+
+/// Traps in free values: numbers that readers of YAML disagree on, and text that a comment cuts off.
+pub fn in_value(node: &Node, source: &str) -> Option<(String, String)> {
+    let Value::Scalar { text, plain: true, typed } = &node.value else { return None };
+    if *typed == Typed::Text
+        && let Some(trap) = cut(node, text, source)
+    {
+        return Some(trap);
     }
-    None
+    let digits = text.trim_start_matches(['-', '+']);
+    let odd = digits.len() > 1 && digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(|b| b.is_ascii_alphanumeric());
+    let odd = odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_'));
+    odd.then(|| {
+        (
+            format!("`{text}` is a number to some readers of YAML and text to others"),
+            format!("write \"{text}\" for the text, or the plain decimal number"),
+        )
+    })
+}
+
+/// Items of a list that are one scalar, because a full-width comma separates nothing.
+pub fn one_of_several(node: &Node) -> Option<(String, String)> {
+    let Value::Scalar { text, plain: true, .. } = &node.value else { return None };
+    let mark = text.chars().find(|c| matches!(c, '，' | '、')).filter(|_| is_short(text))?;
+    let parts: Vec<&str> = text.split(['，', '、']).map(str::trim).filter(|p| !p.is_empty()).collect();
+    (parts.len() > 1).then_some(())?;
+    Some((
+        format!("`{text}` is one keyword: `{mark}` does not separate items in YAML"),
+        format!("write {} for several, or \"{text}\" for the text as it stands", parts.join(", ")),
+    ))
+}
+
+/// Short enough for a keyword; a sentence may hold any mark.
+fn is_short(text: &str) -> bool {
+    text.chars().count() <= 40 && !text.contains('。')
+}
+
+/// Text behind which ` #` begins a comment.
+fn cut(node: &Node, text: &str, source: &str) -> Option<(String, String)> {
+    let rest = source.get(node.place.end..).and_then(|r| r.lines().next()).unwrap_or_default();
+    let comment = rest.trim_start().strip_prefix('#').filter(|_| rest.starts_with([' ', '\t']))?;
+    let whole = format!("{text} #{comment}");
+    Some((
+        "YAML cuts the text here: ` #` starts a comment".into(),
+        format!(
+            "if it belongs to the text, write \"{}\"; else move the comment to a line of its own",
+            whole.trim().replace('"', "\\\"")
+        ),
+    ))
 }
 
 /// Says so when a number was written with full-width characters.

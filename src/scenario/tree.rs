@@ -37,6 +37,8 @@ pub enum Typed {
     Bool(bool),
     Int(i64),
     Float(f64),
+    /// Text that a variable brought: its author wrote no YAML, so it counts as a number where one is asked for, and has no traps.
+    Data,
 }
 
 impl Node {
@@ -75,10 +77,26 @@ impl Node {
     }
 
     pub fn boolean(&self) -> Option<bool> {
-        match self.value {
-            Value::Scalar { typed: Typed::Bool(b), plain: true, .. } => Some(b),
+        match &self.value {
+            Value::Scalar { typed: Typed::Bool(b), .. } => Some(*b),
+            Value::Scalar { typed: Typed::Data, text, .. } => text.trim().parse().ok(),
             _ => None,
         }
+    }
+
+    /// What a variable holds, where its placeholder stood.
+    pub fn of_data(data: &serde_json::Value, place: Place) -> Node {
+        use serde_json::Value as J;
+        let scalar = |text: String, typed| Value::Scalar { text, plain: false, typed };
+        let value = match data {
+            J::Null => Value::Null,
+            J::Bool(b) => scalar(b.to_string(), Typed::Bool(*b)),
+            J::Number(n) => scalar(n.to_string(), n.as_i64().map_or_else(|| Typed::Float(n.as_f64().unwrap_or_default()), Typed::Int)),
+            J::String(text) => scalar(text.clone(), Typed::Data),
+            J::Array(items) => Value::List(items.iter().map(|v| Node::of_data(v, place)).collect()),
+            J::Object(map) => Value::Map(map.iter().map(|(k, v)| (Node::of_data(&k.as_str().into(), place), Node::of_data(v, place))).collect()),
+        };
+        Node { place, value }
     }
 
     /// The node as JSON: numbers and booleans where YAML sees them, text elsewhere.
@@ -86,10 +104,10 @@ impl Node {
         use serde_json::Value as J;
         match &self.value {
             Value::Null => J::Null,
-            Value::Scalar { text, plain, typed } => match typed {
-                Typed::Bool(b) if *plain => J::Bool(*b),
-                Typed::Int(i) if *plain => J::from(*i),
-                Typed::Float(f) if *plain => serde_json::Number::from_f64(*f).map_or_else(|| J::String(text.clone()), J::Number),
+            Value::Scalar { text, typed, .. } => match typed {
+                Typed::Bool(b) => J::Bool(*b),
+                Typed::Int(i) => J::from(*i),
+                Typed::Float(f) => serde_json::Number::from_f64(*f).map_or_else(|| J::String(text.clone()), J::Number),
                 _ => J::String(text.clone()),
             },
             Value::List(items) => J::Array(items.iter().map(Node::json).collect()),

@@ -206,7 +206,7 @@ pub static EXPECTATIONS: &[Word] = &[
     Word {
         name: "json",
         bare: false,
-        kind: Dict(&Either(&[Json, JSON_CHECK])),
+        kind: Dict(&Either(&[JSON_CHECK, Json])),
         doc: "Values at paths (`\"$.items[0].name\"` or `/items/0/name`) of the answer read as JSON; a fenced block is accepted and reported.",
     },
     Word {

@@ -81,7 +81,7 @@ pub struct Fault {
 
 /// Reads a description, or tells every mistake in it.
 pub fn parse(source: &Arc<Source>) -> Result<Script, Vec<Diagnostic>> {
-    let root = parse_shape(source, SIM_KEYS)?;
+    let root = parse_shape(source, SIM_KEYS, false)?;
     let text = |key: &str| root.get(key).and_then(Node::text).map(str::to_owned);
     let duration = |key: &str| root.get(key).and_then(duration_of).unwrap_or_default();
     Ok(Script {

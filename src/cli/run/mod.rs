@@ -65,10 +65,16 @@ fn start(args: &RunArgs, prepared: Prepared, arguments: Option<Arguments>, color
         return Exit::Pass;
     }
     if args.dry_run {
-        data(&dry_run(&prepared));
+        data(&redactor(args, &prepared).clean(&dry_run(&prepared)));
         return Exit::Pass;
     }
     judge(args, prepared, arguments, color, from_harness)
+}
+
+/// Knows every secret that the configuration and the command line tell.
+fn redactor(args: &RunArgs, prepared: &Prepared) -> Redactor {
+    let told = args.compare_with.iter().flat_map(|url| crate::options::passwords(url));
+    Redactor::new(prepared.project.options.secrets.iter().cloned().chain(told))
 }
 
 /// Names are one line in libtest's output.
@@ -158,7 +164,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
             return Exit::BadInput;
         }
     };
-    let redactor = Redactor::new(prepared.project.options.secrets.iter().cloned());
+    let redactor = redactor(args, &prepared);
     let nextest = std::env::var("NEXTEST_RUN_ID").ok().filter(|_| from_harness);
     let under_nextest = nextest.is_some();
     let run_id = run_id(nextest);

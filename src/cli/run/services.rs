@@ -139,7 +139,8 @@ pub(super) fn beside(
         target.address = Address::Url(url.clone());
         target.name = told.to_owned();
         target.origin = "--compare-with".into();
-        return Service::new(target, url, None).map(|service| (service, None));
+        let ca = authority(project, &target)?;
+        return Service::new(target, url, ca).map(|service| (service, None));
     }
     let Some(target) = project.options.targets.get(told) else {
         let known: Vec<&str> = project.options.targets.keys().map(String::as_str).collect();
@@ -170,11 +171,14 @@ pub(in crate::cli) fn connect(
             (running.base_url.clone(), Some(running))
         }
     };
-    let ca = match &target.ca_file {
-        Some(file) => Some(std::fs::read(project.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"))?),
-        None => None,
-    };
+    let ca = authority(project, &target)?;
     Ok((Service::new(target, base_url, ca).map_err(|why| format!("target `{name}`: {why}"))?, running))
+}
+
+/// The certificates that a target's own is checked with.
+fn authority(project: &Project, target: &crate::options::Target) -> Result<Option<Vec<u8>>, String> {
+    let read = |file: &String| std::fs::read(project.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"));
+    target.ca_file.as_ref().map(read).transpose()
 }
 
 /// The models that help judging, as the configuration names them.
