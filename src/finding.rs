@@ -17,12 +17,18 @@ pub enum Outcome {
 impl Outcome {
     /// Of two that must both hold.
     pub fn and(self, other: Outcome) -> Outcome {
-        [Outcome::Missed, Outcome::Unjudgeable, Outcome::Inconclusive].into_iter().find(|o| self == *o || other == *o).unwrap_or(Outcome::Met)
+        [Outcome::Missed, Outcome::Unjudgeable, Outcome::Inconclusive]
+            .into_iter()
+            .find(|o| self == *o || other == *o)
+            .unwrap_or(Outcome::Met)
     }
 
     /// Of two of which one must hold.
     pub fn or(self, other: Outcome) -> Outcome {
-        [Outcome::Met, Outcome::Unjudgeable, Outcome::Inconclusive].into_iter().find(|o| self == *o || other == *o).unwrap_or(Outcome::Missed)
+        [Outcome::Met, Outcome::Unjudgeable, Outcome::Inconclusive]
+            .into_iter()
+            .find(|o| self == *o || other == *o)
+            .unwrap_or(Outcome::Missed)
     }
 
     /// Of the opposite.

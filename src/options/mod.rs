@@ -218,9 +218,9 @@ fn in_header(value: &str) -> Vec<String> {
 
 /// The password of an address, as written and as it is meant.
 pub fn passwords(url: &str) -> Vec<String> {
-    let Some(password) = reqwest::Url::parse(url).ok().and_then(|u| u.password().map(str::to_owned)) else { return Vec::new() };
-    let written = url.split_once("://").and_then(|(_, rest)| rest.split('@').next()?.split_once(':')).map(|(_, p)| p.to_owned());
-    [Some(password), written].into_iter().flatten().collect()
+    let Some(url) = reqwest::Url::parse(url).ok() else { return Vec::new() };
+    let Some(written) = url.password() else { return Vec::new() };
+    vec![written.to_owned(), percent_encoding::percent_decode_str(written).decode_utf8_lossy().into_owned()]
 }
 
 /// Keys that protect nothing, which local servers are told because clients insist on one: masking them would ruin answers that name
@@ -355,7 +355,10 @@ impl Settings {
         match self.text(key) {
             None => Ok(None),
             Some(text) => parse(&text).map(Some).map_err(|why| {
-                vec![Diagnostic::error("bad-value", format!("{}: {why}", shown(key))).hint(format!("it comes from {}", self.map[key].origin))]
+                vec![
+                    Diagnostic::error("bad-value", format!("{}: {why}", shown(key)))
+                        .hint(format!("it comes from {}", self.map[key].origin)),
+                ]
             }),
         }
     }
@@ -467,7 +470,10 @@ mod tests {
         let text = "targets: { qwen2.5-7b: { base_url: http://h/v1, api_key: 9876543210, headers: { X-Version: 1.10 },\n\
                     limits: { concurrency: \"${N:-8}\" }, stream: ${S:-false}, transport_retry: { when: [connect, 429] } } }\n\
                     profiles: { ci: { targets: { qwen2.5-7b: { api_key: ${ONLY_IN_CI} } } } }\n";
-        let source = Arc::new(Source { name: "roadworthy.yaml".into(), text: text.replace("${S:-false}", "\"${S:-false}\"").replace("${ONLY_IN_CI}", "\"${ONLY_IN_CI}\"") });
+        let source = Arc::new(Source {
+            name: "roadworthy.yaml".into(),
+            text: text.replace("${S:-false}", "\"${S:-false}\"").replace("${ONLY_IN_CI}", "\"${ONLY_IN_CI}\""),
+        });
         let options = settings(Some(&source), None, "qwen2.5-7b", vec![], &|_| None).and_then(|s| s.options()).unwrap();
         let target = &options.targets["qwen2.5-7b"];
         assert_eq!((target.name.as_str(), target.concurrency, target.stream), ("qwen2.5-7b", 8, false));
@@ -478,7 +484,8 @@ mod tests {
 
     #[test]
     fn what_a_variable_brings_into_a_header_is_a_secret() {
-        let text = "targets: { default: { base_url: \"http://u:p%40ssword@h/v1\", headers: { X-Team: \"Bearer ${MINE}\" }, api_key: ollama } }\n";
+        let text =
+            "targets: { default: { base_url: \"http://u:p%40ssword@h/v1\", headers: { X-Team: \"Bearer ${MINE}\" }, api_key: ollama } }\n";
         let source = Arc::new(Source { name: "roadworthy.yaml".into(), text: text.into() });
         let settings = settings(Some(&source), None, "default", vec![], &|_| Some("sesame-open".into())).unwrap();
         assert!(settings.secrets.contains(&"sesame-open".to_owned()) && settings.secrets.contains(&"p%40ssword".to_owned()));

@@ -97,8 +97,11 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
             let parsed = reqwest::Url::parse(&url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
             if parsed.is_none() {
                 return Err(vec![
-                    Diagnostic::error("bad-url", format!("`{}` is not an http or https address (target `{}`)", without_password(&url), shown(name)))
-                        .hint(format!("write it like http://127.0.0.1:8000/v1; it comes from {}", settings.map[&key("base_url")].origin)),
+                    Diagnostic::error(
+                        "bad-url",
+                        format!("`{}` is not an http or https address (target `{}`)", without_password(&url), shown(name)),
+                    )
+                    .hint(format!("write it like http://127.0.0.1:8000/v1; it comes from {}", settings.map[&key("base_url")].origin)),
                 ]);
             }
             (Address::Url(url.trim_end_matches('/').to_owned()), settings.map[&key("base_url")].origin.to_string())

@@ -2,7 +2,7 @@
 
 use super::{Engine, Shared};
 use crate::exchange::{Exchange, Failure, FailureKind};
-use crate::expect::{Check, Context, judge_all, meaning, mentions};
+use crate::expect::{Check, Context, Expectation, judge_all, meaning, mentions};
 use crate::finding::Finding;
 use crate::options::Target;
 use crate::plan::{Planned, Version, begin_with};
@@ -32,7 +32,10 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
             Some(id) => not_sent(service.endpoint(), format!("not sent: the service crashed during `{id}`")),
             None => match engine.spend_request() {
                 Err(why) => not_sent(service.endpoint(), format!("not sent: {why}")),
-                Ok(()) => service.ask(&Request { messages: &messages, params: &params, stream, total }, jitter).await,
+                Ok(()) => {
+                    let accept = statuses(&planned.expect);
+                    service.ask(&Request { messages: &messages, params: &params, stream, total, accept: &accept }, jitter).await
+                }
             },
         };
         clean(&engine.redactor, &mut exchange);
@@ -134,6 +137,26 @@ fn clean(redactor: &Redactor, exchange: &mut Exchange) {
     }
 }
 
+/// Statuses that the case asks for, be it as one of several.
+fn statuses(expect: &[Expectation]) -> Vec<u16> {
+    let mut found = Vec::new();
+    for expectation in expect {
+        match &expectation.check {
+            Check::Status(codes) => found.extend(codes),
+            Check::All(inner) | Check::Any(inner) => found.extend(statuses(inner)),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn crashed(exchange: &mut Exchange, how: &str) {
+    if let Some(failure) = exchange.failure.as_mut() {
+        failure.kind = FailureKind::ServiceCrashed;
+        failure.message = format!("service crashed: {}, {how}", failure.message);
+    }
+}
+
 /// Books the tokens, and finds out whether a broken connection was the end of the service.
 async fn after(engine: &Engine, shared: &Shared, case: &Planned, exchange: &mut Exchange, wants_alive: bool) {
     let service = &shared.service;
@@ -143,13 +166,14 @@ async fn after(engine: &Engine, shared: &Shared, case: &Planned, exchange: &mut 
     let broken = exchange.failure.as_ref().is_some_and(|f| {
         matches!(f.kind, FailureKind::ConnectRefused | FailureKind::ConnReset | FailureKind::StreamTruncated | FailureKind::Send)
     });
-    // Cases run only after the service was ready, so a refused connection now means that it went away.
-    if broken && !service.takes_connections().await {
+    if !broken {
+        // Nothing is wrong with the way.
+    } else if !service.takes_connections().await {
         let _ = service.crashed.set(case.id.clone());
-        if let Some(failure) = exchange.failure.as_mut() {
-            failure.kind = FailureKind::ServiceCrashed;
-            failure.message = format!("service crashed: {}, and {} now refuses connections", failure.message, service.base_url);
-        }
+        crashed(exchange, &format!("and {} now refuses connections", service.base_url));
+    } else if exchange.failure.as_ref().is_some_and(|f| f.kind == FailureKind::ConnectRefused) && service.is_ready() {
+        // It had been ready, so it went away; that somebody started it again is luck.
+        crashed(exchange, "though it had been ready; it takes connections again");
     }
     if wants_alive {
         exchange.alive_afterwards = Some(ready::is_alive(service).await);

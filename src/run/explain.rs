@@ -197,7 +197,9 @@ impl<'a> Question<'a> {
     }
 
     async fn ask(&self, messages: &[Value]) -> Exchange {
-        self.service.ask(&Request { messages, params: &self.params, stream: self.service.target.stream, total: self.timeout }, 0.0).await
+        self.service
+            .ask(&Request { messages, params: &self.params, stream: self.service.target.stream, total: self.timeout, accept: &[] }, 0.0)
+            .await
     }
 }
 

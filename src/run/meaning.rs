@@ -160,7 +160,13 @@ impl Engine {
         let mut last = String::new();
         for _ in 0..2 {
             self.spend_request().map_err(|why| format!("the judge was not asked: {why}"))?;
-            let request = Request { messages: &messages, params: &params, stream: judge.target.stream, total: judge.target.timeouts.total };
+            let request = Request {
+                messages: &messages,
+                params: &params,
+                stream: judge.target.stream,
+                total: judge.target.timeouts.total,
+                accept: &[],
+            };
             let exchange = judge.ask(&request, 0.5).await;
             if let Some(usage) = exchange.usage {
                 self.spend_tokens(usage.prompt_tokens + usage.completion_tokens);

@@ -238,7 +238,8 @@ impl<'a> Checker<'a> {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => {
                             let known = keys.iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
-                            let whole = if known.contains("equals") { "; to compare with a whole object write `equals: { … }`" } else { "" };
+                            let whole =
+                                if known.contains("equals") { "; to compare with a whole object write `equals: { … }`" } else { "" };
                             format!("known here: {known}{whole}")
                         }
                     };

@@ -102,10 +102,7 @@ fn cut(node: &Node, text: &str, source: &str) -> Option<(String, String)> {
     let whole = format!("{text} #{comment}");
     Some((
         "YAML cuts the text here: ` #` starts a comment".into(),
-        format!(
-            "if it belongs to the text, write \"{}\"; else move the comment to a line of its own",
-            whole.trim().replace('"', "\\\"")
-        ),
+        format!("if it belongs to the text, write \"{}\"; else move the comment to a line of its own", whole.trim().replace('"', "\\\"")),
     ))
 }
 

@@ -94,7 +94,9 @@ impl Node {
             J::Number(n) => scalar(n.to_string(), n.as_i64().map_or_else(|| Typed::Float(n.as_f64().unwrap_or_default()), Typed::Int)),
             J::String(text) => scalar(text.clone(), Typed::Data),
             J::Array(items) => Value::List(items.iter().map(|v| Node::of_data(v, place)).collect()),
-            J::Object(map) => Value::Map(map.iter().map(|(k, v)| (Node::of_data(&k.as_str().into(), place), Node::of_data(v, place))).collect()),
+            J::Object(map) => {
+                Value::Map(map.iter().map(|(k, v)| (Node::of_data(&k.as_str().into(), place), Node::of_data(v, place))).collect())
+            }
         };
         Node { place, value }
     }

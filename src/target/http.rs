@@ -39,6 +39,8 @@ pub struct Service {
     ca: Option<Vec<u8>>,
     /// Set when the service went away after it had been ready: the case that saw it first.
     pub crashed: OnceLock<String>,
+    /// Set once it has answered: from then on nobody who refuses a connection is still starting.
+    pub(super) was_ready: AtomicBool,
 }
 
 /// What is asked in one turn.
@@ -48,6 +50,8 @@ pub struct Request<'a> {
     pub params: &'a Map<String, Value>,
     pub stream: bool,
     pub total: Duration,
+    /// Statuses that are the answer asked for, and so no reason to ask again.
+    pub accept: &'a [u16],
 }
 
 enum Sent {
@@ -60,6 +64,9 @@ enum Sent {
     /// whenever they like, so this says nothing about the request.
     Stale,
 }
+
+/// A connection that its server had closed breaks at once; one that breaks later took the request.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 
 /// An HTTP client that keeps up to `idle` connections open.
 fn client(target: &Target, ca: Option<&[u8]>, idle: usize) -> Result<reqwest::Client, String> {
@@ -110,6 +117,7 @@ impl Service {
             without_usage: AtomicBool::new(false),
             ca,
             crashed: OnceLock::new(),
+            was_ready: AtomicBool::new(false),
         })
     }
 
@@ -217,9 +225,15 @@ impl Service {
                     retries.push(TransportRetry { reason, waited: wait });
                     tokio::time::sleep(wait).await;
                 }
-                _ => {
+                sent => {
                     if exchange.failure.is_none() {
                         self.limiter.succeeded();
+                    }
+                    if let (Sent::TryAgain(_, Some(asked)), Some(failure)) = (&sent, exchange.failure.as_mut())
+                        && *asked > request.total
+                    {
+                        let (asked, total) = (crate::units::show(*asked), crate::units::show(request.total));
+                        failure.message.push_str(&format!(" (it asks to wait {asked}, longer than the {total} of a request)"));
                     }
                     if let (Some(failure), n @ 1..) = (exchange.failure.as_mut(), retries.len()) {
                         failure.message.push_str(&format!(" ({} attempts)", n + 1));
@@ -236,7 +250,12 @@ impl Service {
             Ok(held) => held,
             Err(failure) => {
                 let again = self.target.transport_retry.when.connect
-                    && matches!(failure.kind, FailureKind::ConnectRefused | FailureKind::ConnectTimeout);
+                    && match failure.kind {
+                        FailureKind::ConnectTimeout => true,
+                        // Whoever listened before and does not now went away.
+                        FailureKind::ConnectRefused => !self.is_ready(),
+                        _ => false,
+                    };
                 let failure = unreachable(failure, &self.base_url);
                 let reason = failure.message.clone();
                 exchange.failure = Some(failure);
@@ -245,22 +264,23 @@ impl Service {
         };
         exchange.timing.connect = held.connect;
         let mut http = held.route.request(exchange.request.0.clone().into());
-        http.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
+        http.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         http.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let timeouts = &self.target.timeouts;
-        let first_token = timeouts.first_token.min(request.total);
+        // Without a stream the head of the response comes with the whole answer.
+        let first_token = if request.stream { timeouts.first_token.min(request.total) } else { request.total };
         let sent = Instant::now();
         let mut deadline = std::pin::pin!(tokio::time::sleep_until((sent + first_token).into()));
         let response = match held.open.head(http, deadline.as_mut()).await {
             Waited::Came(response) => response,
             Waited::Late => {
-                let kind = if first_token < timeouts.first_token { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
+                let kind = if first_token == request.total { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
                 fail(exchange, kind, format!("no response within {}", crate::units::show(first_token)));
                 return Sent::Complete;
             }
             Waited::Broke(why) => {
                 let failure = broken(&why, &self.base_url);
-                let stale = failure.kind == FailureKind::ConnReset && held.connect.is_none();
+                let stale = failure.kind == FailureKind::ConnReset && held.connect.is_none() && sent.elapsed() < STALE_WITHIN;
                 exchange.failure = Some(failure);
                 return if stale { Sent::Stale } else { Sent::Complete };
             }
@@ -301,16 +321,20 @@ impl Service {
         let text = String::from_utf8_lossy(&body);
         exchange.answer = wire::clip(&text);
         exchange.timing.e2e = Some(ended.saturating_duration_since(sent));
-        if status == 400 && with_usage && text.contains("stream_options") {
+        if matches!(status, 400 | 422) && with_usage && (text.contains("stream_options") || text.contains("include_usage")) {
             return Sent::WithoutUsage;
         }
         let says = serde_json::from_str::<Value>(&text)
             .ok()
             .and_then(|v| v["error"]["message"].as_str().or(v["message"].as_str()).map(str::to_owned));
         let says = says.map(|m| format!(": {}", crate::redact::excerpt(&m, 160))).unwrap_or_default();
-        fail(exchange, FailureKind::Http, format!("status {status} from {}{says}", self.endpoint()));
-        let wait =
-            exchange.header("retry-after").and_then(|v| v.trim().parse::<f64>().ok()).and_then(|s| Duration::try_from_secs_f64(s).ok());
+        let elsewhere = exchange.header("location").filter(|_| (300..400).contains(&status));
+        let elsewhere = elsewhere.map(|to| format!("; it points to {to}, and redirects are not followed")).unwrap_or_default();
+        fail(exchange, FailureKind::Http, format!("status {status} from {}{says}{elsewhere}", self.endpoint()));
+        if request.accept.contains(&status) {
+            return Sent::Complete;
+        }
+        let wait = exchange.header("retry-after").and_then(|v| retry_after(v, jiff::Timestamp::now()));
         let when = self.target.transport_retry.when;
         match status {
             429 => {
@@ -387,6 +411,10 @@ impl Service {
                     while !has_token && parsed < events.len() {
                         has_token = wire::is_token(&events[parsed].data);
                         parsed += 1;
+                        if has_token {
+                            // From here on silence is what counts; later the timer is moved only when it has run out.
+                            reading.deadline.as_mut().reset((at + timeouts.idle).min(total_at).into());
+                        }
                     }
                     done = events.last().is_some_and(|e| e.data.trim() == "[DONE]");
                 }
@@ -402,11 +430,14 @@ impl Service {
                 }
                 Waited::Late => {
                     let now = Instant::now();
-                    // The timer is moved only when it has run out.
                     let limit = if has_token { last_at + timeouts.idle } else { first_at }.min(total_at);
                     if now < limit {
                         reading.deadline.as_mut().reset(limit.into());
                         continue;
+                    }
+                    // Whoever holds the stream open after its last word has answered all the same.
+                    if events.iter().any(|e| wire::is_finish(&e.data)) {
+                        break;
                     }
                     let (kind, message) = if now >= total_at {
                         (FailureKind::TotalTimeout, format!("the answer was not complete within {}", crate::units::show(request.total)))
@@ -425,13 +456,25 @@ impl Service {
         ended
     }
 
-    /// True when the service still takes connections.
+    /// True when the service still takes connections, by the way that requests take.
     pub async fn takes_connections(&self) -> bool {
-        let Ok(url) = reqwest::Url::parse(&self.base_url) else { return false };
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
-        let host = host.trim_matches(['[', ']']).to_owned();
-        matches!(tokio::time::timeout(Duration::from_secs(3), tokio::net::TcpStream::connect((host, port))).await, Ok(Ok(_)))
+        self.pool.takes_connections(&self.target, &self.base_url, self.ca.as_deref()).await
     }
+
+    /// True once the service has answered.
+    pub fn is_ready(&self) -> bool {
+        self.was_ready.load(Ordering::Relaxed)
+    }
+}
+
+/// How long a `Retry-After` asks to wait: seconds, or a date.
+fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
 }
 
 /// The messages of an error and its causes, without the address twice.
@@ -504,4 +547,19 @@ fn broken(why: &str, base_url: &str) -> Failure {
         (FailureKind::Send, format!("no HTTP/1.1 came from {base_url}: {why}"))
     };
     Failure { kind, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_number_or_a_date() {
+        let now: jiff::Timestamp = "2026-11-25T10:00:00Z".parse().unwrap();
+        assert_eq!(retry_after(" 2 ", now), Some(Duration::from_secs(2)));
+        assert_eq!(retry_after("Wed, 25 Nov 2026 10:00:30 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("Wed, 25 Nov 2026 09:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", now), None);
+        assert_eq!(retry_after("-1", now), None);
+    }
 }

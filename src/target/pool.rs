@@ -66,6 +66,14 @@ impl Pool {
         Ok(route)
     }
 
+    /// Whether a new connection comes about.
+    pub async fn takes_connections(&self, target: &Target, base_url: &str, ca: Option<&[u8]>) -> bool {
+        match self.route(target, base_url, ca).await {
+            Ok(route) => route.connect().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// Keeps a connection whose answer has been read to its end.
     pub fn keep(&self, held: Held) {
         self.idle.lock().expect("no panic under this lock").push((held, Instant::now()));

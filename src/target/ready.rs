@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// How often somebody who waits is told what for.
 const TELL_EVERY: Duration = Duration::from_secs(15);
 
+/// Bytes of a list of models, at most; the longest lists of clouds have some hundred kilobytes.
+const MAX_MODELS: usize = 8 << 20;
+
 /// Polls the ready path and tells `tell` what it waits for. `Ok` says how long it took; the error is one sentence fragment and ends
 /// the target's cases.
 pub async fn wait_until_ready(service: &Service, tell: impl Fn(String)) -> Result<Duration, String> {
@@ -38,6 +41,7 @@ pub async fn wait_until_ready(service: &Service, tell: impl Fn(String)) -> Resul
         }
         tokio::time::sleep(ready.every).await;
     }
+    service.was_ready.store(true, std::sync::atomic::Ordering::Relaxed);
     if service.model.get().is_none() {
         let _ = service.model.set(first_model(service).await);
     }
@@ -67,8 +71,17 @@ pub(super) fn ready_url(base_url: &str, path: &str) -> String {
 
 /// What the service calls its model, when nobody said.
 async fn first_model(service: &Service) -> Option<String> {
-    let response =
-        tokio::time::timeout(Duration::from_secs(5), service.get(&format!("{}/models", service.base_url)).send()).await.ok()?.ok()?;
-    let models: Value = serde_json::from_slice(&response.bytes().await.ok()?).ok()?;
-    models["data"][0]["id"].as_str().map(str::to_owned)
+    let read = async {
+        let mut response = service.get(&format!("{}/models", service.base_url)).send().await.ok()?;
+        let mut text = Vec::new();
+        while let Some(piece) = response.chunk().await.ok()? {
+            text.extend_from_slice(&piece);
+            if text.len() > MAX_MODELS {
+                return None;
+            }
+        }
+        let models: Value = serde_json::from_slice(&text).ok()?;
+        models["data"][0]["id"].as_str().map(str::to_owned)
+    };
+    tokio::time::timeout(Duration::from_secs(5), read).await.ok()?
 }

@@ -3,6 +3,8 @@
 use super::open::{Open, Stamped};
 use crate::exchange::{Failure, FailureKind};
 use crate::options::{Address, Api, Target, Timeouts};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
@@ -11,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -77,6 +80,12 @@ impl Route {
         headers.insert(HOST, value(&authority)?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("roadworthy/", env!("CARGO_PKG_VERSION"))));
+        // Credentials of the address are sent, as every client of HTTP does; a key of the target's own comes before them.
+        if !url.username().is_empty() || url.password().is_some() {
+            let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            let pair = format!("{}:{}", decoded(url.username()), decoded(url.password().unwrap_or_default()));
+            headers.insert(AUTHORIZATION, value(&format!("Basic {}", STANDARD.encode(pair)))?);
+        }
         if let Some(key) = &target.api_key {
             headers.insert(AUTHORIZATION, value(&format!("Bearer {}", key.0))?);
         }

@@ -82,7 +82,9 @@ fn calls(tool_calls: &Value) -> bool {
 /// Folds the events of a stream into an exchange. `sent` is when the request was written, `ended` when the response was complete.
 pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant, ended: Instant) {
     let mut tokens: Vec<Instant> = Vec::with_capacity(events.len());
-    let mut first_content = None;
+    // When text came, and how much of it there was then.
+    let mut heard: Vec<(Instant, usize)> = Vec::new();
+    let mut called = None;
     let mut first_tokens = 1;
     let mut finish_at = None;
     let mut done = false;
@@ -114,11 +116,14 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
                 first_tokens = usage.completion_tokens.max(1);
             }
             tokens.push(event.at);
-            if first_content.is_none() && reasoning.is_empty() {
-                first_content = Some(event.at);
+            if content.is_empty() && reasoning.is_empty() {
+                called.get_or_insert(event.at);
             }
         }
         spoken.push_str(&content);
+        if !content.is_empty() {
+            heard.push((event.at, spoken.len()));
+        }
         exchange.reasoning.push_str(&reasoning);
         add_calls(&mut exchange.tool_calls, &tool_calls);
         if let Some(reason) = choice.finish_reason() {
@@ -138,12 +143,13 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
         exchange.answer = spoken;
     }
     ended_badly(exchange);
-    split_think(exchange);
+    let thought = split_think(exchange);
+    let first_content = thought.and_then(|thought| heard.iter().find(|(_, length)| *length > thought)).map(|(at, _)| *at);
     let since = |at: Instant| at.saturating_duration_since(sent);
     let timing = &mut exchange.timing;
     timing.token_events = tokens.len() as u64;
     timing.ttft = tokens.first().map(|t| since(*t));
-    timing.ttfo = first_content.map(since);
+    timing.ttfo = first_content.into_iter().chain(called).min().map(since);
     let end = finish_at.or(tokens.last().copied());
     timing.e2e = end.map(since);
     timing.tail_lag = end.map(|e| ended.saturating_duration_since(e));
@@ -247,22 +253,36 @@ fn logprobs(exchange: &mut Exchange, value: &Value) {
     }
 }
 
-/// Moves inline `<think>…</think>` to the reasoning. Some templates open it in the prompt, so that only the end is seen.
-fn split_think(exchange: &mut Exchange) {
-    let Some(end) = exchange.answer.find("</think>") else {
-        if let Some(rest) = exchange.answer.trim_start().strip_prefix("<think>") {
+/// Moves inline `<think>…</think>` to the reasoning. Some templates open it in the prompt, so that only its end is seen: alone on a
+/// line, as models write it, for an answer may speak of the mark. Gives back where the answer begins in what was said, or nothing
+/// where it was all thinking.
+fn split_think(exchange: &mut Exchange) -> Option<usize> {
+    const END: &str = "</think>";
+    let said = std::mem::take(&mut exchange.answer);
+    let opened = said.trim_start().strip_prefix("<think>");
+    let alone = |at: &usize| {
+        let (before, after) = (&said[..*at], &said[at + END.len()..]);
+        (before.trim_end_matches([' ', '\t']).ends_with('\n') || before.trim().is_empty())
+            && (after.trim().is_empty() || after.starts_with('\n'))
+    };
+    let end = match opened {
+        Some(_) => said.find(END),
+        None => said.match_indices(END).map(|(at, _)| at).find(alone).filter(|at| !said[..*at].contains("<think>")),
+    };
+    let Some(end) = end else {
+        if let Some(rest) = opened {
             // Cut off while thinking: there is no answer yet.
             exchange.reasoning.push_str(rest);
-            exchange.answer.clear();
+            return None;
         }
-        return;
+        exchange.answer = said;
+        return Some(0);
     };
-    let head = exchange.answer[..end].trim_start();
-    if exchange.answer[..end].contains("<think>") && !head.starts_with("<think>") {
-        return;
-    }
+    let head = said[..end].trim_start();
     exchange.reasoning.push_str(head.strip_prefix("<think>").unwrap_or(head).trim());
-    exchange.answer = exchange.answer[end + "</think>".len()..].trim_start().to_owned();
+    let answer = said[end + END.len()..].trim_start();
+    exchange.answer = answer.to_owned();
+    Some(said.len() - answer.len())
 }
 
 #[cfg(test)]
@@ -315,6 +335,16 @@ mod tests {
     fn thinking_is_not_the_answer() {
         let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"<think>hm</think>\n\n42"},"finish_reason":"stop"}]}"#]);
         assert_eq!((e.reasoning.as_str(), e.answer.as_str()), ("hm", "42"));
+        let e = stream(&[
+            r#"{"choices":[{"index":0,"delta":{"content":"<think>"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"hm</think>\n"}}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"\n42"},"finish_reason":"stop"}]}"#,
+        ]);
+        assert_eq!((e.reasoning.as_str(), e.answer.as_str(), e.timing.ttfo), ("hm", "42", Some(Duration::from_millis(300))));
+        let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"opened in the prompt\n</think>\n\n42"},"finish_reason":"stop"}]}"#]);
+        assert_eq!((e.reasoning.as_str(), e.answer.as_str()), ("opened in the prompt", "42"));
+        let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"delete </think> here"},"finish_reason":"stop"}]}"#]);
+        assert_eq!((e.reasoning.as_str(), e.answer.as_str()), ("", "delete </think> here"));
         let e = stream(&[
             r#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#,
             r#"{"choices":[{"index":0,"delta":{"content":"42"},"finish_reason":"stop"}]}"#,

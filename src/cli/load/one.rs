@@ -113,6 +113,7 @@ async fn first_request(load: &PlannedLoad, service: &Service) -> Result<Exchange
     let input = load.inputs.first().and_then(|i| i.first()).ok_or("the load has no input")?;
     let prompt = input.requests.first().ok_or("the load has no input")?;
     let request = Request {
+        accept: &[],
         messages: &prompt.messages,
         params: &prompt.params,
         stream: load.stream.unwrap_or(service.target.stream),
