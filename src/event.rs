@@ -60,25 +60,31 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
             Event::RunFinished(end) => record.end = Some(end),
         }
     }
-    record.cases.extend(running.into_iter().map(|(id, load)| cut_off(id, load)));
+    record.cases.extend(running.into_iter().map(|(id, load)| cut_off_load(id, load)));
+    let known: std::collections::HashSet<String> = record.cases.iter().map(|c| c.id.clone()).collect();
+    record.cases.extend(started.iter().filter(|id| !known.contains(*id)).map(|id| cut_off(id.clone())));
     let order: std::collections::HashMap<&str, usize> = started.iter().enumerate().rev().map(|(i, id)| (id.as_str(), i)).collect();
     record.cases.sort_by_cached_key(|c| order.get(c.id.as_str()).copied().unwrap_or(usize::MAX));
     record
 }
 
-/// What is known of a load that was killed: its figures so far, and no verdict.
-fn cut_off(id: String, mut load: LoadRecord) -> CaseRecord {
-    load.tick_s = 1.0;
-    load.notes.push("the run was cut off: these are the figures up to then".into());
-    let seconds = load.ticks.last().map_or(0.0, |t| t.t_s);
+/// What is known of a case that was under way when its run ended: that it has no verdict.
+fn cut_off(id: String) -> CaseRecord {
     let (scenario, name) = id.split_once("::").map_or(("", id.as_str()), |(s, n)| (s, n));
     CaseRecord {
         scenario: scenario.to_owned(),
         name: name.to_owned(),
         verdict: Verdict::Error,
-        why: format!("cut off after {seconds:.0} s, so there is no verdict"),
-        load: Some(Box::new(load)),
+        why: "cut off before it had a verdict".into(),
         id,
         ..CaseRecord::default()
     }
+}
+
+/// What is known of a load that was killed: its figures so far, and no verdict.
+fn cut_off_load(id: String, mut load: LoadRecord) -> CaseRecord {
+    load.tick_s = 1.0;
+    load.notes.push("the run was cut off: these are the figures up to then".into());
+    let seconds = load.ticks.last().map_or(0.0, |t| t.t_s);
+    CaseRecord { why: format!("cut off after {seconds:.0} s, so there is no verdict"), load: Some(Box::new(load)), ..cut_off(id) }
 }

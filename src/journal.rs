@@ -4,25 +4,45 @@ use crate::event::{Event, fold};
 use crate::record::{FORMAT, RunRecord};
 use crate::redact::Redactor;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The file, and lines that may wait for the next write.
 #[derive(Debug)]
 struct Out {
     file: File,
     waiting: String,
-}
-
-/// An open journal. Every event is handed to the operating system before the call returns, so a kill loses nothing finished.
-#[derive(Debug)]
-pub struct Journal {
-    file: Mutex<Out>,
-    pub path: PathBuf,
-    redactor: Redactor,
     /// Other processes write the same file.
     shared: bool,
+}
+
+impl Out {
+    /// Hands what waits to the system.
+    fn flush(&mut self) -> std::io::Result<()> {
+        let line = std::mem::take(&mut self.waiting);
+        let file = &self.file;
+        // A long line may not be written in one piece, so processes take turns.
+        let turn = if self.shared { file.lock() } else { Ok(()) };
+        let written = turn.and_then(|()| (&mut &*file).write_all(line.as_bytes()));
+        if self.shared {
+            let _ = file.unlock();
+        }
+        written
+    }
+}
+
+/// How long what has only begun may wait for its line.
+const SOON: Duration = Duration::from_millis(100);
+
+/// An open journal. Every event is handed to the operating system before the call returns, so a kill loses nothing finished; that a
+/// case began stands there soon after.
+#[derive(Debug)]
+pub struct Journal {
+    out: Arc<Mutex<Out>>,
+    pub path: PathBuf,
+    redactor: Redactor,
     /// The first failure to write; told at the end, because a full disk should not stop the judging.
     failed: Mutex<Option<String>>,
 }
@@ -33,7 +53,20 @@ impl Journal {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(format!("{run_id}.jsonl"));
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        Ok(Journal { file: Mutex::new(Out { file, waiting: String::new() }), path, redactor, shared, failed: Mutex::new(None) })
+        let out = Arc::new(Mutex::new(Out { file, waiting: String::new(), shared }));
+        let watched = Arc::downgrade(&out);
+        std::thread::spawn(move || {
+            while let Some(out) = watched.upgrade() {
+                let mut out = out.lock().expect("no panic under this lock");
+                if !out.waiting.is_empty() {
+                    // What cannot be written now is told by the next line.
+                    let _ = out.flush();
+                }
+                drop(out);
+                std::thread::sleep(SOON);
+            }
+        });
+        Ok(Journal { out, path, redactor, failed: Mutex::new(None) })
     }
 
     pub fn write(&self, event: &Event) {
@@ -45,21 +78,13 @@ impl Journal {
         let mut line = String::from_utf8(line).expect("JSON is UTF-8");
         self.redactor.wash(&mut line);
         line.push('\n');
-        let mut out = self.file.lock().expect("no panic under this lock");
+        let mut out = self.out.lock().expect("no panic under this lock");
         out.waiting.push_str(&line);
         if matches!(event, Event::CaseStarted { .. }) {
             // Nothing is finished by it: it goes out with the next line.
             return;
         }
-        let line = std::mem::take(&mut out.waiting);
-        let file = &out.file;
-        // A long line may not be written in one piece, so processes take turns.
-        let turn = if self.shared { file.lock() } else { Ok(()) };
-        let written = turn.and_then(|()| (&mut &*file).write_all(line.as_bytes()));
-        if self.shared {
-            let _ = file.unlock();
-        }
-        if let Err(e) = written {
+        if let Err(e) = out.flush() {
             self.fail(e.to_string());
         }
     }
@@ -77,13 +102,14 @@ impl Journal {
 /// Reads a journal. The last line may be cut off; any other broken line is an error with its number.
 pub fn read(path: &Path) -> Result<RunRecord, String> {
     let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{name} cannot be read: {e}"))?;
-    let lines: Vec<&str> = text.lines().collect();
+    // Bytes: the cut may go through a character.
+    let bytes = std::fs::read(path).map_err(|e| format!("{name} cannot be read: {e}"))?;
+    let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
     let mut events = Vec::with_capacity(lines.len());
     for (i, line) in lines.iter().enumerate() {
-        match serde_json::from_str::<Event>(line) {
+        match serde_json::from_slice::<Event>(line) {
             Ok(event) => events.push(event),
-            Err(_) if i + 1 == lines.len() && !text.ends_with('\n') => break,
+            Err(_) if i + 1 == lines.len() && !bytes.ends_with(b"\n") => break,
             Err(e) => return Err(format!("{name}:{}: not an event of a run: {e}", i + 1)),
         }
     }
@@ -97,10 +123,26 @@ pub fn read(path: &Path) -> Result<RunRecord, String> {
     Ok(record)
 }
 
-/// The newest journal of a folder, by its name, which begins with the time.
+/// The newest journal of a folder.
 pub fn newest(dir: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(dir).ok()?;
-    entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|x| x == "jsonl")).max()
+    all(dir).pop()
+}
+
+/// The journals of a folder, the newest last. They say themselves when they began: nextest's run ids do not.
+pub fn all(dir: &Path) -> Vec<PathBuf> {
+    let began = |path: &PathBuf| -> Option<String> {
+        let mut line = Vec::new();
+        BufReader::new(File::open(path).ok()?).take(1 << 20).read_until(b'\n', &mut line).ok()?;
+        match serde_json::from_slice(&line).ok()? {
+            Event::RunStarted(header) => Some(header.started_at),
+            _ => None,
+        }
+    };
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|x| x == "jsonl")).collect();
+    found.sort_by_cached_key(|path| (began(path), path.clone()));
+    found
 }
 
 #[cfg(test)]
@@ -123,6 +165,9 @@ mod tests {
         let text = std::fs::read_to_string(&journal.path).unwrap();
         assert!(!text.contains("topsecret"));
         std::fs::write(&journal.path, &text[..text.len() - 5]).unwrap();
+        assert_eq!(read(&journal.path).unwrap().header.run_id, "r");
+        // Inside a character.
+        std::fs::write(&journal.path, [text.as_bytes(), b"{\"event\":\"case_started\",\"id\":\"\xe4\xbd"].concat()).unwrap();
         assert_eq!(read(&journal.path).unwrap().header.run_id, "r");
         std::fs::write(&journal.path, format!("{text}garbage\n{{}}\n")).unwrap();
         assert!(read(&journal.path).unwrap_err().contains(":4: "));

@@ -144,8 +144,10 @@ fn signals_report_what_has_finished() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code));
         let shown = text(&output.stdout);
-        assert!(shown.contains("1 case judged: 1 pass") && shown.contains("stopped early"), "{shown}");
-        assert!(std::fs::read_to_string(project.dir.path().join("out.xml")).unwrap().contains("quick"));
+        assert!(shown.contains("2 cases judged: 1 pass, 1 error") && shown.contains("stopped early"), "{shown}");
+        let junit = std::fs::read_to_string(project.dir.path().join("out.xml")).unwrap();
+        assert!(junit.contains("quick") && junit.contains("cut off before it had a verdict"), "{junit}");
+        assert_eq!(project.run(&["report"]).status.code(), Some(3));
     }
 }
 
@@ -153,11 +155,123 @@ fn signals_report_what_has_finished() {
 #[test]
 fn a_kill_loses_nothing_finished() {
     let (project, mut child) = interrupted_project();
+    wait_for("the second case's beginning", || std::fs::read_to_string(project.journal()).unwrap().matches("case_started").count() == 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    let output = project.run(&["report"]);
+    let output = project.run(&["report", "--junit", "out.xml"]);
     let shown = text(&output.stdout);
-    assert!(shown.contains("1 case judged: 1 pass") && shown.contains("the run was cut off"), "{shown}");
+    // What was under way has no verdict, so the whole has none.
+    assert!(shown.contains("2 cases judged: 1 pass, 1 error") && shown.contains("the run was cut off"), "{shown}");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(std::fs::read_to_string(project.dir.path().join("out.xml")).unwrap().contains("hanging"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_or_full_standard_output_stops_no_judging() {
+    let many: Vec<String> = (0..40).map(|i| format!("case {i}")).collect();
+    let list: Vec<(&str, &str, &str)> = many.iter().map(|name| (name.as_str(), "hi", "equals: hi")).collect();
+    let project = Project::new(&cases(&list));
+    for (redirect, list) in [("> /dev/full", false), ("| head -c 1 > /dev/null", false), ("| head -c 1 > /dev/null", true)] {
+        let flags = if list { "--list" } else { "--junit out.xml" };
+        let bin = env!("CARGO_BIN_EXE_roadworthy");
+        let line = format!("set -o pipefail; {bin} run {flags} {redirect}");
+        let run = Command::new("bash").args(["-c", &line]).current_dir(project.dir.path()).output().unwrap();
+        let talk = text(&run.stderr);
+        assert!(!talk.contains("panicked"), "{talk}");
+        if !list {
+            assert_eq!(run.status.code(), Some(6), "{redirect}: {talk}");
+            assert_eq!(std::fs::read_to_string(project.dir.path().join("out.xml")).unwrap().matches("<testcase").count(), 40);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_scenario_and_no_data() {
+    let project = Project::new("scenario: a\ncases: [ { name: a, prompt: { file: p.txt }, expect: [ not_empty ] } ]\n");
+    for pipe in ["scenarios/p.txt", "scenarios/z.yaml"] {
+        assert!(Command::new("mkfifo").arg(project.dir.path().join(pipe)).status().unwrap().success());
+    }
+    let check = project.run(&["check"]);
+    assert_eq!(check.status.code(), Some(2));
+    assert_eq!(text(&check.stderr).matches("it is no regular file").count(), 2, "{}", text(&check.stderr));
+}
+
+#[test]
+fn ids_are_unique_over_all_files() {
+    let project = Project::new(&cases(&[("same", "hi", "equals: other")]));
+    project.write("more/a.yaml", &cases(&[("same", "hi", "equals: hi")]));
+    project.write("roadworthy.yaml", "scenarios: [scenarios, more]\ntargets: { default: { simulate: x.sim.yaml } }\n");
+    let run = project.run(&["run"]);
+    assert_eq!(run.status.code(), Some(2), "{}", text(&run.stdout));
+    assert!(text(&run.stderr).contains("two cases have the id `a::same`"), "{}", text(&run.stderr));
+}
+
+#[test]
+fn a_file_has_one_name_however_it_was_reached() {
+    let project = Project::new(&cases(&[("one", "hi", "equals: hi")]));
+    for path in ["a.yaml", "../scenarios/a.yaml", "./a.yaml"] {
+        let list = project.command(&["run", "--list", path]).current_dir(project.dir.path().join("scenarios")).output().unwrap();
+        assert!(text(&list.stdout).contains("a::one: test"), "{path}: {}", text(&list.stdout));
+    }
+}
+
+#[test]
+fn failures_are_remembered_over_runs_of_other_cases() {
+    let project = Project::new(&cases(&[("fine", "hi", "equals: hi"), ("one", "bad", "equals: hi"), ("two", "bad", "equals: hi")]));
+    project.run(&["run"]);
+    project.run(&["run", "-k", "fine"]);
+    let list = text(&project.run(&["run", "--failed", "--list"]).stdout);
+    assert!(list.contains("a::one") && list.contains("a::two") && !list.contains("a::fine"), "{list}");
+    project.write("scenarios/a.yaml", &cases(&[("fine", "hi", "equals: hi")]));
+    let none = project.run(&["run", "--failed"]);
+    assert!(text(&none.stderr).contains("none of these cases failed when it last ran"), "{}", text(&none.stderr));
+}
+
+#[test]
+fn what_the_policy_fails_a_later_reader_fails_too() {
+    let project = Project::new("scenario: a\ncases: [ { name: a, prompt: maybe, retry: 1, expect: [ equals: yes ] } ]\n");
+    let sim = "simulated: x\nrules: [ { when: { contains: maybe, times: 1 }, answer: no }, { answer: yes } ]\n";
+    project.write("x.sim.yaml", sim);
+    assert_eq!(project.run(&["run", "--fail-on", "flaky"]).status.code(), Some(1));
+    assert_eq!(project.run(&["report"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_replay_refuses_what_the_record_does_not_hold() {
+    let list = [("first", "bad", "equals: hi"), ("second", "hi", "equals: hi")];
+    let project = Project::new(&cases(&list));
+    project.run(&["run", "--fail-fast", "--test-threads", "1"]);
+    let mended = cases(&list).replace("equals: hi", "not_empty");
+    project.write("scenarios/a.yaml", &mended);
+    let journal = project.journal();
+    let replay = project.run(&["replay", journal.to_str().unwrap()]);
+    assert_eq!(replay.status.code(), Some(3), "{}", text(&replay.stdout));
+    assert!(text(&replay.stdout).contains("the record holds no answer for this case"), "{}", text(&replay.stdout));
+    project.write("scenarios/a.yaml", "scenario: a\ncases: [ { name: first, prompt: bad, repeat: 9, expect: [ not_empty ] } ]\n");
+    let replay = project.run(&["replay", journal.to_str().unwrap()]);
+    assert_eq!(replay.status.code(), Some(3), "{}", text(&replay.stdout));
+    assert!(text(&replay.stdout).contains("the record holds 1 of the 9 trials"), "{}", text(&replay.stdout));
+}
+
+#[test]
+fn a_mask_turns_no_failure_into_a_pass() {
+    let project = Project::new(&cases(&[("leak", "call 13812345678 now", "not: { contains: \"13812345678\" }")]));
+    assert_eq!(project.run(&["run"]).status.code(), Some(1));
+    let replay = project.run(&["replay", project.journal().to_str().unwrap()]);
+    assert_eq!(replay.status.code(), Some(3), "{}", text(&replay.stdout));
+    assert!(text(&replay.stdout).contains("only by its kind"), "{}", text(&replay.stdout));
+}
+
+#[test]
+fn a_golden_answer_is_that_of_its_turn() {
+    let project = Project::new(
+        "scenario: a\ncases: [ { name: a, turns: [ { user: one, expect: [ golden: { file: g.txt } ] }, { user: two, expect: [ equals: two ] } ] } ]\n",
+    );
+    project.run(&["run", "--accept"]);
+    assert_eq!(std::fs::read_to_string(project.dir.path().join("scenarios/g.txt")).unwrap(), "one");
+    assert_eq!(project.run(&["run"]).status.code(), Some(0));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::output::{self, data, talk};
 use super::run::{Reports, tell_github};
 use crate::event::Event;
 use crate::journal::Journal;
-use crate::record::{RunEnd, RunRecord};
+use crate::record::{RunEnd, RunHeader, RunRecord};
 use crate::redact::Redactor;
 use crate::report::terminal;
 use crate::verdict::{self, Exit, Policy};
@@ -31,7 +31,9 @@ pub fn main(args: &MergeArgs) -> Exit {
     let style = terminal::Style { color: output::color(args.color), evidence: true };
     data(&terminal::summary(&merged, style));
     let reports = Reports::of(None, Path::new("."), &args.files);
-    let exit = verdict::exit(&merged, Policy::default()).worse(reports.write(&merged, &redactor)).worse(tell_github(&merged, &redactor));
+    let exit = verdict::exit(&merged, Policy::of(&merged.header.fail_on))
+        .worse(reports.write(&merged, &redactor))
+        .worse(tell_github(&merged, &redactor));
     if complete.is_err() { exit.worse(Exit::CouldNotJudge) } else { exit }
 }
 
@@ -71,8 +73,9 @@ fn merged(paths: &[PathBuf]) -> Result<(RunRecord, Result<(), String>), String> 
             _ => lacking.push(format!("shard {index} was cut off")),
         }
         if merged.header.run_id.is_empty() {
-            merged.header = record.header.clone();
+            merged.header = RunHeader { planned: Some(0), ..record.header.clone() };
         }
+        merged.header.planned = merged.header.planned.zip(record.header.planned).map(|(a, b)| a + b);
         merged.cases.extend(record.cases);
     }
     let of = total.unwrap_or(0);

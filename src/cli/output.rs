@@ -5,10 +5,20 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::verdict::Exit;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static UNHEARD: AtomicBool = AtomicBool::new(false);
 
 pub fn data(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        UNHEARD.store(true, Ordering::Relaxed);
+    }
+}
+
+/// False once standard output took no more: a closed pipe, a full device.
+pub fn is_heard() -> bool {
+    !UNHEARD.load(Ordering::Relaxed)
 }
 
 pub fn talk(text: &str) {

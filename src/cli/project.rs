@@ -19,8 +19,31 @@ pub struct Project {
     pub target: String,
 }
 
+/// Without `..`, so that a file has one name however it was reached.
 fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    let mut out = PathBuf::new();
+    for component in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        match component {
+            Component::ParentDir => drop(out.pop()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A scenario or data file larger than this is a mistake.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Reads a file; a pipe would be waited for for ever.
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let told = path.metadata().map_err(|e| e.to_string())?;
+    if !told.is_file() {
+        return Err("it is no regular file".into());
+    }
+    if told.len() > MAX_FILE {
+        return Err(format!("it has {} bytes, and {MAX_FILE} is the most that is read", told.len()));
+    }
+    std::fs::read(path).map_err(|e| e.to_string())
 }
 
 /// The configuration file: as told, or the nearest roadworthy.yaml upwards.
@@ -34,7 +57,7 @@ fn find_config(told: Option<&Path>, from: &Path) -> Result<Option<PathBuf>, Vec<
 
 /// Reads a text file that must be UTF-8.
 fn read_text(path: &Path, name: &str) -> Result<String, Diagnostic> {
-    let bytes = std::fs::read(path).map_err(|e| Diagnostic::error("unreadable", format!("{name} cannot be read: {e}")))?;
+    let bytes = read_file(path).map_err(|e| Diagnostic::error("unreadable", format!("{name} cannot be read: {e}")))?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
@@ -129,6 +152,21 @@ impl Project {
                 );
             }
         }
+        // Two files may share a name: `a.yaml` beside `a.yml`, or in two folders of `scenarios`.
+        let mut seen: std::collections::HashMap<&str, &str> = std::collections::HashMap::new();
+        for case in &planned {
+            let first = *seen.entry(&case.id).or_insert(&case.file);
+            if first != case.file {
+                found.push(Diagnostic::error(
+                    "duplicate-case",
+                    format!(
+                        "two cases have the id `{}`, one in {first} and one in {}; give one of the files another name",
+                        case.id, case.file
+                    ),
+                ));
+                break;
+            }
+        }
         if found.is_empty() { Ok(planned) } else { Err(found) }
     }
 
@@ -164,7 +202,8 @@ impl Project {
 
     /// A file's part of case ids: its path without ending and without the folder that all scenarios share.
     pub fn prefix(&self, name: &str) -> String {
-        let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml")).unwrap_or(name);
+        let ending = [".yaml", ".yml"].iter().find(|ending| name.to_lowercase().ends_with(*ending));
+        let stem = &name[..name.len() - ending.map_or(0, |ending| ending.len())];
         let inside = self.options.scenarios.iter().find_map(|dir| stem.strip_prefix(&format!("{}/", dir.trim_end_matches('/'))));
         let stem = inside.unwrap_or(stem);
         // A file outside the project is told by its name alone: ids must not hold the paths of a machine.
@@ -175,7 +214,7 @@ impl Project {
 fn walk(dir: &Path, excluded: &[PathBuf], files: &mut Vec<PathBuf>, depth: usize) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for path in entries.filter_map(|e| Some(e.ok()?.path())) {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
         if name.starts_with('.') || excluded.contains(&path) {
             continue;
         }
@@ -184,8 +223,9 @@ fn walk(dir: &Path, excluded: &[PathBuf], files: &mut Vec<PathBuf>, depth: usize
             walk(&path, excluded, files, depth + 1);
         } else if (name.ends_with(".yaml") || name.ends_with(".yml")) && !name.ends_with(".sim.yaml") && name != "roadworthy.yaml" {
             // Data sets may be YAML, too; only what looks like a scenario is one. A broken file still counts, so that it is told.
-            let is_data = std::fs::read_to_string(&path).is_ok_and(|text| {
-                text.trim_start_matches('\u{feff}')
+            let is_data = read_file(&path).is_ok_and(|bytes| {
+                String::from_utf8_lossy(&bytes)
+                    .trim_start_matches('\u{feff}')
                     .lines()
                     .find(|l| !l.trim().is_empty() && !l.starts_with('#'))
                     .is_some_and(|l| l.starts_with('-') && !l.starts_with("---"))
@@ -231,6 +271,6 @@ impl Files for Project {
         if !root.canonicalize().is_ok_and(|root| real.starts_with(root)) {
             return Err(outside());
         }
-        std::fs::read(&real).map(Some).map_err(|e| format!("`{path}` cannot be read: {e}"))
+        read_file(&real).map(Some).map_err(|e| format!("`{path}` cannot be read: {e}"))
     }
 }

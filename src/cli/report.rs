@@ -33,7 +33,8 @@ pub fn report(args: &ReportArgs) -> Exit {
         }
     };
     let reports = Reports::of(None, Path::new("."), &args.files);
-    show(&record, &reports, &Redactor::new(secrets), &args.common, Policy::default())
+    let policy = Policy::of(&record.header.fail_on);
+    show(&record, &reports, &Redactor::new(secrets), &args.common, policy)
 }
 
 pub fn replay(args: &ReplayArgs) -> Exit {

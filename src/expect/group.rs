@@ -282,9 +282,16 @@ fn percent(share: f64) -> String {
 }
 
 fn error_rate(trials: &[Trial], max: f64) -> Said {
-    let failures: Vec<&crate::exchange::Failure> =
-        trials.iter().flat_map(|t| &t.turns).filter_map(|t| t.exchange.failure.as_ref()).collect();
-    let n: usize = trials.iter().map(|t| t.turns.len()).sum();
+    let exchanges: Vec<&crate::exchange::Exchange> = trials.iter().flat_map(|t| &t.turns).map(|t| &t.exchange).collect();
+    // A request that never reached the service, or came with a wrong key, says nothing about it.
+    let not_its_own = |e: &&&crate::exchange::Exchange| crate::verdict::transport::blame(e) == Some(crate::record::Verdict::Error);
+    if let Some(exchange) = exchanges.iter().find(not_its_own) {
+        let why = exchange.failure.as_ref().map(|f| f.message.as_str()).unwrap_or_default();
+        let count = exchanges.iter().filter(not_its_own).count();
+        return Said::cannot(format!("{count} of {} requests say nothing about the service: {why}", exchanges.len()));
+    }
+    let failures: Vec<&crate::exchange::Failure> = exchanges.iter().filter_map(|e| e.failure.as_ref()).collect();
+    let n = exchanges.len();
     let share = failures.len() as f64 / n.max(1) as f64;
     let mut said = Said::when(
         n > 0 && share <= max + 1e-9,

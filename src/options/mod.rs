@@ -381,11 +381,7 @@ impl Settings {
             },
             environment: self.below("environment"),
             production: self.below("production"),
-            policy: Policy {
-                fail_on_flaky: fail_on.iter().any(|v| v == "flaky"),
-                fail_on_inconclusive: fail_on.iter().any(|v| v == "inconclusive"),
-                warnings_exit_10: false,
-            },
+            policy: Policy::of(&fail_on),
             reports: self.below("reports"),
             runs: self.text("runs").unwrap_or_else(|| "runs".into()),
             secrets: self.secrets.clone(),

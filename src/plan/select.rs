@@ -17,7 +17,7 @@ pub struct Selection {
     pub tags: Vec<String>,
     pub layers: Vec<Layer>,
     /// Only these ids, such as the last run's failures.
-    pub ids: Option<Vec<String>>,
+    pub ids: Option<std::collections::HashSet<String>>,
     /// One part of so many, from 1, by the hash of the id.
     pub shard: Option<(u64, u64)>,
     /// How long cases took in an earlier run, by id: shards then take about as long as each other. A case that is new takes as long

@@ -80,6 +80,12 @@ pub struct RunHeader {
     /// Which part of the run this is, of how many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<(u64, u64)>,
+    /// Verdicts beside `fail` and `error` that fail the run, so that whoever reads the record later decides alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fail_on: Vec<String>,
+    /// How many cases were to be run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<u64>,
 }
 
 /// A service as it was addressed; never holds a key.

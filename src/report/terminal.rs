@@ -222,6 +222,9 @@ fn totals(record: &RunRecord, style: Style) -> String {
         }
     } else {
         line.push_str("; the run was cut off");
+        if let Some(planned) = record.header.planned.filter(|n| *n > record.cases.len() as u64) {
+            line.push_str(&format!(", {} of {planned} cases had not begun", planned - record.cases.len() as u64));
+        }
     }
     line.push('\n');
     line

@@ -111,6 +111,7 @@ pub(super) fn blank(case: &Planned) -> CaseRecord {
 }
 
 async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut CaseRecord) {
+    let mut missed = false;
     for number in 0..=case.retry {
         let (trials, beside) = trials_of(engine, shared, case, number).await;
         let attempt = grouped(engine, shared, case, Attempt { trials, beside, ..Attempt::default() }).await;
@@ -118,10 +119,16 @@ async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut
         record.attempts.push(attempt);
         record.rate = rate;
         record.verdict = verdict;
-        // Only a miss of the bar is tried again; what could not be judged will not be judgeable a second later.
-        if verdict != Verdict::Fail || shared.service.crashed.get().is_some() {
+        // Only a miss of the bar is tried again, and one that is undecided does not make up for it; what could not be judged will not
+        // be judgeable a second later.
+        missed |= verdict == Verdict::Fail;
+        let again = missed && matches!(verdict, Verdict::Fail | Verdict::Inconclusive);
+        if !again || shared.service.crashed.get().is_some() {
             break;
         }
+    }
+    if missed && record.verdict == Verdict::Inconclusive {
+        record.verdict = Verdict::Fail;
     }
     settle(case, record, shared.service.target.api_key.is_some());
 }
@@ -154,6 +161,7 @@ fn why(record: &CaseRecord) -> String {
         },
         Verdict::Error => first(last, |o| o == Outcome::Unjudgeable).or_else(|| first(last, |o| o != Outcome::Met)).unwrap_or_default(),
         Verdict::Fail => {
+            let last = record.attempts.iter().rev().find(|a| a.findings().any(|f| f.outcome == Outcome::Missed)).unwrap_or(last);
             let mut text = first(last, |o| o == Outcome::Missed).unwrap_or_default();
             let missed = last.findings().filter(|f| f.outcome == Outcome::Missed).count();
             if let Some(rate) = &record.rate {

@@ -3,7 +3,7 @@
 use super::{Engine, Shared};
 use crate::exchange::{Exchange, Failure, FailureKind};
 use crate::expect::{Check, Context, Expectation, judge_all, meaning, mentions};
-use crate::finding::Finding;
+use crate::finding::{Finding, Outcome, Topic};
 use crate::options::Target;
 use crate::plan::{Planned, Version, begin_with};
 use crate::record::{Fetched, Trial, Turn};
@@ -48,13 +48,30 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
             true => engine.fetch(in_context(case, version, &exchanges, &service.target, &[], wanted)).await,
             false => Vec::new(),
         };
-        judged.push((findings(case, version, &planned.expect, &exchanges, &service.target, &fetched), fetched));
+        let mut found = findings(case, version, &planned.expect, &exchanges, &service.target, &fetched);
+        let left = version.turns.len() - exchanges.len();
+        if over && left > 0 && found.iter().all(Finding::is_met) && !case.counts_failures() {
+            found.push(unsent(case, exchanges.len(), left));
+        }
+        judged.push((found, fetched));
         if over {
             // What would follow an answer that never came says nothing.
             break;
         }
     }
     trial(version, seed, exchanges, judged)
+}
+
+/// Turns that could not be sent, after one whose failure was expected: what they were to show is not shown.
+fn unsent(case: &Planned, sent: usize, left: usize) -> Finding {
+    Finding {
+        expectation: "turns".into(),
+        line: case.line,
+        outcome: Outcome::Missed,
+        topic: Topic::Transport,
+        why: format!("turn {sent} brought no answer to go on from, so {left} more of {} were not sent", sent + left),
+        evidence: Vec::new(),
+    }
 }
 
 /// Looks at exchanges in their context.

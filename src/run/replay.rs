@@ -7,6 +7,15 @@ use crate::expect::past::History;
 use crate::options::Target;
 use crate::plan::Planned;
 use crate::record::{Attempt, CaseRecord, Verdict};
+use crate::verdict::rate::PassRate;
+
+/// Why an attempt is not all that is asked for today: a sequential test ends when it knows enough, everything else has its number.
+fn lacks(case: &Planned, attempt: &Attempt) -> Option<String> {
+    let sequential = case.precision.is_some() || matches!(case.pass_rate, Some(PassRate::Sequential { .. }));
+    let (has, wanted) = (attempt.trials.len() as u64, case.max_trials());
+    let ended_early = sequential || attempt.all_trials().any(|t| t.verdict == Verdict::Error);
+    (has < wanted && !ended_early).then(|| format!("the record holds {has} of the {wanted} trials that the case asks for"))
+}
 
 /// Judges one case anew from its record; `None` when the record does not hold it.
 pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, history: &History) -> CaseRecord {
@@ -20,7 +29,10 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
         return record;
     };
     if let Some(why) = &recorded.skipped {
-        record.skipped = Some(why.clone());
+        match &case.skip {
+            Some(_) => record.skipped = Some(why.clone()),
+            None => refuse(&mut record, format!("the record holds no answer for this case: {why}")),
+        }
         return record;
     }
     if recorded.fingerprint != case.fingerprint {
@@ -64,8 +76,14 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
         refuse(&mut record, format!("the record holds no answer for this case: {}", recorded.why));
         return record;
     }
+    let lacking = record.attempts.iter().find_map(|a| lacks(case, a));
+    if let Some(why) = lacking {
+        refuse(&mut record, why);
+        return record;
+    }
     let masked = record.exchanges().any(|e| crate::redact::personal::masked(&e.answer).is_some());
-    if masked && record.verdict == Verdict::Fail && recorded.verdict == Verdict::Pass {
+    let (now, then) = (record.verdict == Verdict::Pass, matches!(recorded.verdict, Verdict::Pass | Verdict::Flaky));
+    if masked && now != then {
         refuse(
             &mut record,
             "the record keeps personal data only by its kind, so its answer cannot be judged again; `record: { personal_data: keep }` keeps it"

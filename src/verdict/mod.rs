@@ -27,6 +27,20 @@ pub struct Policy {
     pub warnings_exit_10: bool,
 }
 
+impl Policy {
+    /// Of the verdicts that fail a run beside `fail` and `error`, by their words.
+    pub fn of(fail_on: &[String]) -> Policy {
+        let has = |word: &str| fail_on.iter().any(|w| w == word);
+        Policy { fail_on_flaky: has("flaky"), fail_on_inconclusive: has("inconclusive"), warnings_exit_10: false }
+    }
+
+    /// Those words.
+    pub fn fail_on(self) -> Vec<String> {
+        let words = [(self.fail_on_flaky, "flaky"), (self.fail_on_inconclusive, "inconclusive")];
+        words.into_iter().filter(|(on, _)| *on).map(|(_, word)| word.to_owned()).collect()
+    }
+}
+
 /// How the process ends. Every code has one meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -99,6 +113,10 @@ impl From<Exit> for std::process::ExitCode {
 /// The exit code a record deserves under a policy.
 pub fn exit(record: &RunRecord, policy: Policy) -> Exit {
     let mut code = if record.judged().next().is_none() { Exit::NothingRan } else { Exit::Pass };
+    // What a run that was cut off would have found is not known.
+    if record.end.as_ref().is_none_or(|end| end.stopped.is_some()) {
+        code = code.worse(Exit::CouldNotJudge);
+    }
     for case in record.judged() {
         code = code.worse(match case.verdict {
             Verdict::Pass => Exit::Pass,
@@ -149,6 +167,8 @@ mod tests {
 
     #[test]
     fn an_empty_run_is_not_a_pass() {
-        assert_eq!(exit(&RunRecord::default(), Policy::default()), Exit::NothingRan);
+        let ended = RunRecord { end: Some(Default::default()), ..RunRecord::default() };
+        assert_eq!(exit(&ended, Policy::default()), Exit::NothingRan);
+        assert_eq!(exit(&RunRecord::default(), Policy::default()), Exit::CouldNotJudge);
     }
 }

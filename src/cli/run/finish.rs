@@ -4,7 +4,7 @@ use crate::cli::args::ReportFiles;
 use crate::cli::output::{self, data, talk};
 use crate::cli::project::Project;
 use crate::event::{Event, fold};
-use crate::expect::Check;
+use crate::expect::{Check, Of};
 use crate::journal::Journal;
 use crate::options::Options;
 use crate::plan::Planned;
@@ -18,8 +18,30 @@ use std::sync::{Arc, Mutex};
 
 /// Stores the answers of cases that expect a golden one, and tells what was stored.
 pub(super) struct Golden {
-    /// Case id and file, for every golden expectation of an answer.
-    pub(super) wanted: Vec<(String, PathBuf)>,
+    pub(super) wanted: Vec<Wanted>,
+}
+
+/// One golden expectation: which answer of which case is stored where.
+#[derive(PartialEq)]
+pub(super) struct Wanted {
+    id: String,
+    version: Option<String>,
+    /// From 0.
+    turn: usize,
+    of: Of,
+    path: PathBuf,
+}
+
+impl Wanted {
+    /// The text that was judged, when it came whole.
+    fn text<'a>(&self, record: &'a RunRecord) -> Option<&'a str> {
+        let case = record.cases.iter().find(|c| c.id == self.id)?;
+        let trial = case.attempts.last()?.trials.iter().find(|t| t.variant == self.version)?;
+        let turn = if let Of::Turn(n) = self.of { (n as usize).checked_sub(1)? } else { self.turn };
+        let exchange = &trial.turns.get(turn)?.exchange;
+        let text = if self.of == Of::Reasoning { &exchange.reasoning } else { &exchange.answer };
+        Some(text.as_str()).filter(|text| exchange.failure.is_none() && !text.trim().is_empty())
+    }
 }
 
 impl Golden {
@@ -28,9 +50,12 @@ impl Golden {
         for case in cases {
             let scenario = project.root.join(&case.file);
             let folder = scenario.parent().unwrap_or(&project.root);
-            for expectation in case.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter()) {
-                if let Check::Golden { file, .. } = &expectation.check {
-                    wanted.push((case.id.clone(), folder.join(file)));
+            for version in &case.versions {
+                for (turn, expectation) in version.turns.iter().enumerate().flat_map(|(i, t)| t.expect.iter().map(move |e| (i, e))) {
+                    if let Check::Golden { file, .. } = &expectation.check {
+                        let (of, path) = (expectation.of.clone(), folder.join(file));
+                        wanted.push(Wanted { id: case.id.clone(), version: version.label.clone(), turn, of, path });
+                    }
                 }
             }
         }
@@ -40,24 +65,23 @@ impl Golden {
 
     pub(super) fn accept(&self, record: &RunRecord) -> Exit {
         let mut exit = Exit::Pass;
-        for (id, path) in &self.wanted {
-            let answer = record
-                .cases
-                .iter()
-                .find(|c| c.id == *id)
-                .and_then(|c| c.exchanges().last())
-                .filter(|e| e.failure.is_none() && !e.answer.trim().is_empty());
-            let Some(exchange) = answer else {
+        for wanted in &self.wanted {
+            let (id, path) = (&wanted.id, &wanted.path);
+            if let Of::Json(at) = &wanted.of {
+                talk(&format!("not stored: {id} compares the value at {at}; store that by hand"));
+                continue;
+            }
+            let Some(text) = wanted.text(record) else {
                 talk(&format!("not stored: {id} has no complete answer"));
                 continue;
             };
-            if crate::redact::personal::masked(&exchange.answer).is_some() {
+            if crate::redact::personal::masked(text).is_some() {
                 talk(&format!(
                     "not stored: the answer of {id} held personal data, and the record keeps it only with `record: {{ personal_data: keep }}`"
                 ));
                 continue;
             }
-            match output::write_file(path, &exchange.answer) {
+            match output::write_file(path, text) {
                 Ok(()) => talk(&format!("stored {}; review it with `git diff` before you commit it", path.display())),
                 Err(why) => {
                     talk(&format!("error: {why}"));
@@ -186,6 +210,10 @@ impl Finish {
         if let (Some(golden), None) = (&self.golden, interrupted) {
             exit = exit.worse(golden.accept(&record));
         }
+        if !output::is_heard() {
+            talk("error: standard output cannot be written");
+            exit = exit.worse(Exit::NotWritten);
+        }
         match self.journal.failure() {
             Some(why) => {
                 talk(&format!("error: the record {} is incomplete: {why}", self.journal.path.display()));
@@ -207,13 +235,13 @@ impl Finish {
 /// On SIGINT or SIGTERM: tells what has finished and ends the process at once.
 pub(super) async fn end_on_signal(finish: Arc<Finish>) {
     #[cfg(unix)]
-    let (name, exit) = {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
-        tokio::select! {
-            _ = interrupt.recv() => ("interrupted (SIGINT)", Exit::Interrupted),
-            _ = terminate.recv() => ("ended by SIGTERM", Exit::Terminated),
-        }
+    use tokio::signal::unix::{SignalKind, signal};
+    #[cfg(unix)]
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+    #[cfg(unix)]
+    let (name, exit) = tokio::select! {
+        _ = interrupt.recv() => ("interrupted (SIGINT)", Exit::Interrupted),
+        _ = terminate.recv() => ("ended by SIGTERM", Exit::Terminated),
     };
     #[cfg(not(unix))]
     let (name, exit) = {
@@ -222,6 +250,12 @@ pub(super) async fn end_on_signal(finish: Arc<Finish>) {
         }
         ("interrupted", Exit::Interrupted)
     };
+    // Whoever asks again does not want to wait for reports.
+    #[cfg(unix)]
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+        std::process::exit(exit as i32);
+    });
     finish.engine.stop(name);
     data("\n");
     if finish.finish(Some(name)).is_some() {

@@ -61,7 +61,10 @@ fn start(args: &RunArgs, prepared: Prepared, arguments: Option<Arguments>, color
     if args.list || arguments.list {
         let trials = prepared.cases.iter().map(|c| Trial::test(line(&c.id), || Ok(()))).collect();
         arguments.list = true;
+        let lines = Progress::start(0);
+        arguments.logfile = lines.logfile().or(arguments.logfile);
         let _ = libtest_mimic::run(&arguments, trials);
+        lines.finish();
         return Exit::Pass;
     }
     if args.dry_run {
@@ -139,6 +142,8 @@ pub(in crate::cli) fn header(
         labels: labels.clone(),
         environment: options.environment.clone(),
         shard,
+        fail_on: Vec::new(),
+        planned: None,
     }
 }
 
@@ -208,7 +213,11 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         engine = engine.beside(service);
     }
     let engine = Arc::new(engine);
-    engine.emit(Event::RunStarted(header(&prepared.project.options, &prepared.labels, prepared.shard, args.seed, &run_id)));
+    let mut header = header(&prepared.project.options, &prepared.labels, prepared.shard, args.seed, &run_id);
+    header.fail_on = prepared.policy.fail_on();
+    // Under nextest each process knows of its own case only.
+    header.planned = (!under_nextest).then_some(prepared.cases.len() as u64);
+    engine.emit(Event::RunStarted(header));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len().max(1)));
     let progress = Arc::new(Progress::start(if from_harness { 0 } else { prepared.cases.len() }));

@@ -12,7 +12,7 @@ use crate::record::Verdict;
 use crate::scenario::Layer;
 use crate::sim;
 use crate::verdict::Policy;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Everything that is known before the first request.
@@ -52,6 +52,37 @@ fn shard(told: &str) -> Result<(u64, u64), String> {
     if index == 0 || index > of { Err(format!("there is no shard {index} of {of}; they count from 1")) } else { Ok((index, of)) }
 }
 
+/// How many records are looked through for the last verdict of every case.
+const LOOK_BACK: usize = 30;
+
+/// The cases that failed when they last ran, whichever run that was; `None` for all of them, when the suite as a whole failed.
+fn last_failures(runs: &Path, planned: &[Planned]) -> Result<Option<HashSet<String>>, Vec<Diagnostic>> {
+    let mut journals = crate::journal::all(runs);
+    if journals.is_empty() {
+        return Err(vec![Diagnostic::error("no-run", format!("--failed needs a run in {}", runs.display()))]);
+    }
+    let mut open: HashSet<&str> = planned.iter().map(|c| c.id.as_str()).collect();
+    let mut failed = HashSet::new();
+    for _ in 0..LOOK_BACK {
+        let Some(path) = journals.pop().filter(|_| !open.is_empty()) else { break };
+        let record = crate::journal::read(&path).map_err(|why| vec![Diagnostic::error("bad-record", why)])?;
+        for case in record.judged() {
+            let missed = matches!(case.verdict, Verdict::Fail | Verdict::Error);
+            if case.is_suite() && missed && record.cases.iter().any(|c| open.contains(c.id.as_str())) {
+                // What failed of the suite as a whole, all its cases must say again.
+                return Ok(None);
+            }
+            if open.contains(case.id.as_str()) && missed {
+                failed.insert(case.id.clone());
+            }
+        }
+        for case in record.judged() {
+            open.remove(case.id.as_str());
+        }
+    }
+    Ok(Some(failed))
+}
+
 /// Facts to keep in the record: the commit where CI tells it, and what was given.
 pub(in crate::cli) fn labels(told: &[String]) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
     let mut labels = BTreeMap::new();
@@ -75,12 +106,14 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
     let ids = match args.failed {
         false => None,
         true => {
-            let path = crate::journal::newest(&runs)
-                .ok_or_else(|| vec![Diagnostic::error("no-run", format!("--failed needs a run in {}", runs.display()))])?;
-            let last = crate::journal::read(&path).map_err(|why| vec![Diagnostic::error("bad-record", why)])?;
-            let failed: Vec<_> = last.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).collect();
-            // What failed of the suite as a whole, all its cases must say again.
-            (!failed.iter().any(|c| c.is_suite())).then(|| failed.iter().map(|c| c.id.clone()).collect())
+            let failed = last_failures(&runs, &planned)?;
+            if failed.as_ref().is_some_and(|ids| ids.is_empty()) {
+                return Err(vec![Diagnostic::error(
+                    "no-failure",
+                    format!("none of these cases failed when it last ran (records in {})", runs.display()),
+                )]);
+            }
+            failed
         }
     };
     let shard = args.shard.as_deref().map(shard).transpose().map_err(|why| vec![Diagnostic::error("bad-shard", why)])?;
