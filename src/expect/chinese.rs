@@ -32,7 +32,7 @@ fn digit(c: char) -> Option<u64> {
     })
 }
 
-fn unit(c: char) -> Option<u64> {
+fn unit_of(c: char) -> Option<u64> {
     Some(match c {
         '十' | '拾' => 10,
         '百' | '佰' => 100,
@@ -45,12 +45,12 @@ fn unit(c: char) -> Option<u64> {
 
 /// True for characters a Chinese numeral is written with.
 pub fn is_numeral(c: char) -> bool {
-    digit(c).is_some() || unit(c).is_some()
+    digit(c).is_some() || unit_of(c).is_some()
 }
 
-/// The factor of 万 or 亿 after digits, as in `1.2万`.
-pub fn big_unit(c: char) -> Option<f64> {
-    unit(c).filter(|u| *u >= 10_000).map(|u| u as f64)
+/// The factor of 十, 百, 千, 万 or 亿, as in `1.2万`.
+pub fn unit(c: char) -> Option<f64> {
+    unit_of(c).map(|u| u as f64)
 }
 
 /// Reads a numeral such as 一千二百一十三, 两万零五, 二〇二六 or 三点五. `None` when it is not one.
@@ -63,14 +63,14 @@ pub fn numeral(text: &str) -> Option<f64> {
     if chars.is_empty() || !chars.iter().all(|c| is_numeral(*c)) {
         return None;
     }
-    let value = if chars.iter().any(|c| unit(*c).is_some()) {
+    let value = if chars.iter().any(|c| unit_of(*c).is_some()) {
         // Sections below 万 and 亿 are read apart and then multiplied.
         let (mut total, mut section, mut last) = (0u64, 0u64, None);
         let mut last_unit = 1;
         for c in &chars {
             if let Some(d) = digit(*c) {
                 last = Some(d);
-            } else if let Some(u) = unit(*c) {
+            } else if let Some(u) = unit_of(*c) {
                 if u >= 10_000 {
                     section += last.take().unwrap_or(0);
                     let whole = if total > 0 && u == 100_000_000 { std::mem::take(&mut total) + section } else { section };

@@ -37,7 +37,8 @@ pub fn sentences(text: &str) -> Vec<&str> {
         }
     }
     out.push(text[start..].trim());
-    out.retain(|s| s.chars().any(char::is_alphanumeric));
+    // The number of a list's item is no sentence.
+    out.retain(|s| s.chars().any(char::is_alphanumeric) && !s.trim_end_matches(['.', ')', '、']).chars().all(|c| c.is_ascii_digit()));
     out
 }
 
@@ -112,17 +113,46 @@ const BOUNDS: &[&str] = &[
 ];
 
 /// Numbers however written: what the context is known to say.
-fn figures(text: &str) -> Vec<f64> {
-    super::numbers::find(text).into_iter().map(|n| n.value).collect()
+fn figures(text: &str) -> Vec<(f64, String)> {
+    super::numbers::find(text).into_iter().map(|n| (n.value, counted(&n))).collect()
 }
 
-/// Numbers in digits: 一 in 一些 is no claim.
-fn claims(text: &str) -> Vec<f64> {
-    let digits: String = super::chinese::half_width(text)
-        .chars()
-        .map(|c| if super::chinese::is_numeral(c) && !c.is_ascii_digit() { ' ' } else { c })
-        .collect();
-    figures(&digits)
+/// Numbers in digits, each with what it counts: 一 in 一些 is no claim.
+fn claims(text: &str) -> Vec<(f64, String)> {
+    super::numbers::find(text).into_iter().filter(|n| n.digits).map(|n| (n.value, counted(&n))).collect()
+}
+
+/// What a number counts: the word behind it, of Chinese the first two characters; a sign of a currency before it. Empty when neither.
+fn counted(number: &super::numbers::Found) -> String {
+    if let Some(sign) = number.before.chars().next_back().filter(|c| "$€£¥￥".contains(*c)) {
+        return sign.to_string();
+    }
+    let after = number.after.to_lowercase();
+    match after.chars().next() {
+        Some(c) if super::chinese::is_han(c) => after.chars().take_while(|c| super::chinese::is_han(*c)).take(2).collect(),
+        Some(c) if c.is_ascii_alphabetic() => {
+            let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
+            if EMPTY.contains(&word.as_str()) { String::new() } else { stem(&word) }
+        }
+        Some(c) if "%‰°℃".contains(c) => c.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// Why a number has no support: the context does not hold it, or holds it of something else and others of the same.
+fn invented(sentence: &str, known: &[(f64, String)]) -> Option<String> {
+    let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
+    claims(sentence).into_iter().find_map(|(n, what)| {
+        let mut holders = known.iter().filter(|(k, _)| same(*k, n)).peekable();
+        if holders.peek().is_none() {
+            return Some(format!("the context does not hold {n}"));
+        }
+        // Units are words only where the context uses them as such.
+        let told = what.chars().count() > 1 || "%‰$€£¥￥".contains(what.as_str());
+        let others: Vec<String> = known.iter().filter(|(_, of)| *of == what).map(|(k, _)| k.to_string()).collect();
+        let contradicted = told && !what.is_empty() && !others.is_empty() && holders.all(|(_, of)| *of != what && !of.is_empty());
+        contradicted.then(|| format!("the context says {} {what}, not {n}", others.join(", ")))
+    })
 }
 
 /// How a sentence stands to the context.
@@ -147,18 +177,16 @@ pub fn weigh(answer: &str, context: &str, question: &str, min: f64) -> Vec<Suppo
 pub(super) fn weigh_by(answer: &str, context: &str, question: &str, strange: &dyn Fn(&str, f64) -> Option<String>) -> Vec<Support> {
     let ground: Vec<(&str, BTreeSet<String>)> = sentences(context).into_iter().flat_map(clauses).map(|s| (s, content(s))).collect();
     let all: BTreeSet<String> = content(&format!("{context}\n{question}"));
-    let known: Vec<f64> = figures(context).into_iter().chain(figures(question)).collect();
+    let known = figures(&format!("{context}\n{question}"));
     sentences(answer)
         .into_iter()
         .map(|sentence| {
             let about = content(sentence);
             let found = about.iter().filter(|w| all.contains(*w)).count();
             let overlap = if about.is_empty() { 1.0 } else { found as f64 / about.len() as f64 };
-            let invented: Vec<f64> =
-                claims(sentence).into_iter().filter(|n| !known.iter().any(|k| (k - n).abs() <= 1e-9 * k.abs().max(1.0))).collect();
             let turns_round = || clauses(sentence).into_iter().find_map(|clause| turned(clause, &ground));
-            let missing = match invented.first() {
-                Some(n) => Some(format!("the context does not hold {n}")),
+            let missing = match invented(sentence, &known) {
+                Some(why) => Some(why),
                 None => strange(sentence, overlap)
                     .or_else(|| Some(format!("it turns round \"{}\"", crate::redact::excerpt(turns_round()?, 80)))),
             };
@@ -179,10 +207,10 @@ fn clauses(sentence: &str) -> Vec<&str> {
 fn turned<'a>(clause: &str, ground: &[(&'a str, BTreeSet<String>)]) -> Option<&'a str> {
     let about = content(clause);
     let likeness = |g: &BTreeSet<String>| about.intersection(g).count() as f64 / about.len().min(g.len()).max(1) as f64;
-    let (against, words) = ground.iter().max_by(|a, b| {
-        let rank = |g: &BTreeSet<String>| about.intersection(g).count() as f64 / about.union(g).count().max(1) as f64;
-        rank(&a.1).total_cmp(&rank(&b.1))
-    })?;
+    // A shared number says that the same thing is spoken of.
+    let weight = |w: &String| if w.chars().any(|c| c.is_ascii_digit()) { 3.0 } else { 1.0 };
+    let rank = |g: &BTreeSet<String>| about.intersection(g).map(weight).sum::<f64>() / about.union(g).map(weight).sum::<f64>().max(1.0);
+    let (against, words) = ground.iter().max_by(|a, b| rank(&a.1).total_cmp(&rank(&b.1)))?;
     (likeness(words) >= 0.6 && negated(against) != negated(clause)).then_some(against)
 }
 
@@ -192,6 +220,9 @@ pub(super) fn grounded(text: &str, ground: &str, question: &str, min: f64) -> Sa
 
 /// What the weighed sentences come to.
 pub(super) fn said(weighed: &[Support]) -> Said {
+    if weighed.is_empty() {
+        return Said::cannot("the answer has no sentence that could stand on the context");
+    }
     let open: Vec<&Support> = weighed.iter().filter(|s| s.missing.is_some()).collect();
     let mut said = Said::content(
         open.is_empty(),
@@ -227,4 +258,21 @@ pub(super) fn uses_context(text: &str, ground: &str, question: &str, min: f64) -
             min * 100.0
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_something_else_is_no_support() {
+        let context = "The X200 costs 299 dollars. It supports returns within 30 days. Battery life is 12 hours.";
+        let open = |answer: &str, context: &str| weigh(answer, context, "", 0.4).into_iter().find_map(|s| s.missing);
+        assert_eq!(open("The X200 costs 30 dollars.", context).as_deref(), Some("the context says 299 dollar, not 30"));
+        assert_eq!(open("The X200 costs 299 dollars, and returns are possible within 30 days.", context), None);
+        assert!(open("电池续航 30 小时。", "电池续航12小时。支持30天内退货。").is_some());
+        assert_eq!(open("1. 续航12小时。\n2. 可以退货。", "电池续航12小时。支持30天内退货，可以退货。"), None);
+        assert_eq!(open("保修费是1.2万元。", "保修费是1.2万元。"), None);
+        assert_eq!(said(&weigh("👍", context, "", 0.4)).outcome, crate::finding::Outcome::Unjudgeable);
+    }
 }

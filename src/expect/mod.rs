@@ -370,7 +370,16 @@ fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said
         Check::AsksBack { also } => phrases::asks_back(text, also),
         Check::Readable => safety::readable(text),
         Check::NoRepetition { max } => safety::no_repetition(text, *max),
-        Check::NoSecrets { allow } => safety::no_secrets(text, context.system, allow),
+        Check::NoSecrets { allow } => {
+            let said = safety::no_secrets(text, context.system, allow);
+            // Whoever asks the service sees what it thought, too.
+            if said.outcome == Outcome::Met && expectation.of == Of::Answer && !exchange.reasoning.is_empty() {
+                let thought = safety::no_secrets(&exchange.reasoning, context.system, allow);
+                Said { why: thought.why.replacen("answer", "reasoning", 1), ..thought }
+            } else {
+                said
+            }
+        }
         Check::JsonSchema(schema) => json::schema(text, schema),
         Check::Json(checks) => json::paths(text, checks),
         Check::Rouge { to, kind, min } => distance::judge_rouge(text, to, *kind, *min),

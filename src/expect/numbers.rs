@@ -1,7 +1,7 @@
 //! Numbers in running text, however they are written: `1,213`, `１２１３`, `1.2万`, 一千二百一十三.
 
 use super::Said;
-use super::chinese::{big_unit, half_width, is_numeral, numeral};
+use super::chinese::{half_width, is_numeral, numeral, unit};
 
 /// What `numbers` asks for.
 #[derive(Debug, Clone, Default)]
@@ -13,75 +13,247 @@ pub struct NumberCheck {
     pub units: Vec<String>,
 }
 
-/// A number and the text right after it.
+/// A number and the text around it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     pub value: f64,
+    pub before: String,
     pub after: String,
+    /// Written in digits; a Chinese numeral may be part of a word.
+    pub digits: bool,
 }
 
 /// All numbers of a text, in order.
 pub fn find(text: &str) -> Vec<Found> {
-    let text = half_width(text);
-    let chars: Vec<char> = text.chars().collect();
+    let scan = Scan { written: text.chars().collect(), chars: half_width(text).chars().collect() };
     let mut found = Vec::new();
     let mut i = 0;
-    while i < chars.len() {
-        let start = i;
-        let value = if chars[i].is_ascii_digit() {
-            arabic(&chars, &mut i)
-        } else if is_numeral(chars[i]) {
-            while i < chars.len() && (is_numeral(chars[i]) || chars[i] == '点' && chars.get(i + 1).is_some_and(|c| is_numeral(*c))) {
-                i += 1;
-            }
-            numeral(&chars[start..i].iter().collect::<String>())
-        } else {
+    while i < scan.chars.len() {
+        let Some((value, end)) = scan.number(i) else {
             i += 1;
             continue;
         };
-        if let Some(mut value) = value {
-            if start > 0 && chars[start - 1] == '-' && (start < 2 || !chars[start - 2].is_alphanumeric()) {
-                value = -value;
-            }
-            if let Some(factor) = chars.get(i).and_then(|c| big_unit(*c)) {
-                value *= factor;
-                i += 1;
-            }
-            let after: String = chars[i..].iter().take(12).collect();
-            found.push(Found { value, after: after.trim_start().to_owned() });
-        }
+        let (sign, start) = scan.sign(i);
+        let text = |from: usize, to: usize| scan.chars[from.min(to)..to.min(scan.chars.len())].iter().collect::<String>();
+        let (before, after) = (text(start.saturating_sub(6), start), text(end, end + 16));
+        found.push(Found {
+            value: sign * value,
+            before: before.trim_end().to_owned(),
+            after: after.trim_start().to_owned(),
+            digits: scan.chars[i].is_ascii_digit() || scan.chars[i] == '.',
+        });
+        i = end;
     }
     found
 }
 
-fn arabic(chars: &[char], i: &mut usize) -> Option<f64> {
-    let mut digits = String::new();
-    let mut dot = false;
-    while let Some(&c) = chars.get(*i) {
-        let next_is_digit = chars.get(*i + 1).is_some_and(char::is_ascii_digit);
-        // A comma separates thousands only where exactly three digits follow.
-        let thousands = c == ','
-            && !dot
-            && (1..=3).all(|k| chars.get(*i + k).is_some_and(char::is_ascii_digit))
-            && !chars.get(*i + 4).is_some_and(char::is_ascii_digit);
-        if c.is_ascii_digit() {
-            digits.push(c);
-        } else if c == '.' && !dot && next_is_digit {
-            dot = true;
-            digits.push('.');
-        } else if !thousands {
-            break;
-        }
-        *i += 1;
+/// A text as it was written, and with half-width forms; both have as many characters.
+struct Scan {
+    written: Vec<char>,
+    chars: Vec<char>,
+}
+
+/// Words in which a numeral counts nothing.
+const NO_NUMBERS: &[&str] =
+    &["十分", "万一", "一点", "一些", "一下", "一样", "一般", "一起", "一定", "一直", "一切", "一旦", "一时", "一边", "一面"];
+
+/// What is counted or measured: behind one of these a single numeral is a number.
+const MEASURES: &str = "个個只隻条條张張本件位名人次年月日天周週号號时時点點分秒元块塊角毛岁歲米里克斤吨噸升度倍种種项項台臺辆輛家层層楼樓页頁章节節步句字词詞段行列篇首部套双雙对對瓶杯碗盒箱包袋枚颗顆粒棵支把座间間所场場届屆级級等成折代遍回趟顿頓口匹艘架寸尺刻股类類组組星礼世万亿千百钟鐘公小厘毫平立%‰";
+
+/// Before a single numeral that nothing follows, one of these says that it is a number.
+const SAYS: &str = "第是为為得于於共约約有达達至到近等";
+
+/// After 千 one of these makes it part of a unit: 千米, 千克.
+const KILO: &str = "米克瓦帕卡赫伏焦字";
+
+impl Scan {
+    fn at(&self, i: usize) -> Option<char> {
+        self.chars.get(i).copied()
     }
-    digits.parse().ok()
+
+    fn is_digit(&self, i: usize) -> bool {
+        self.at(i).is_some_and(|c| c.is_ascii_digit())
+    }
+
+    fn starts(&self, i: usize, word: &str) -> bool {
+        word.chars().enumerate().all(|(k, c)| self.at(i + k) == Some(c))
+    }
+
+    /// The number that begins here, and where it ends.
+    fn number(&self, i: usize) -> Option<(f64, usize)> {
+        let c = self.at(i)?;
+        let bare_fraction = c == '.' && self.is_digit(i + 1) && (i == 0 || !self.chars[i - 1].is_alphanumeric());
+        if !c.is_ascii_digit() && !bare_fraction {
+            return if is_numeral(c) || c == '百' || c == '千' { self.chinese(i) } else { None };
+        }
+        let (mut value, mut end) = self.arabic(i)?;
+        let (factor, after) = self.units(end);
+        if factor > 1.0 {
+            (value, end) = (value * factor, after);
+            // 1亿2000万: further parts of the same number, each of a smaller unit.
+            let mut last = factor;
+            while let Some((more, to)) = Some(end).filter(|e| self.is_digit(*e)).and_then(|e| self.arabic(e)) {
+                let (factor, after) = self.units(to);
+                if factor >= last || more * factor >= last {
+                    break;
+                }
+                (value, end, last) = (value + more * factor, after, factor);
+                if factor == 1.0 {
+                    break;
+                }
+            }
+        }
+        Some((value, end))
+    }
+
+    /// Digits with separators of thousands, a fraction, an exponent.
+    fn arabic(&self, start: usize) -> Option<(f64, usize)> {
+        let mut i = start;
+        let mut digits = String::new();
+        while self.is_digit(i) {
+            digits.push(self.chars[i]);
+            i += 1;
+        }
+        // A comma separates thousands only where one to three digits stand before the first and exactly three follow each; a
+        // full-width one separates clauses.
+        let separates = |c: char| matches!(c, ',' | '\u{a0}' | '\u{2009}' | '\u{202f}' | '\'');
+        if (1..=3).contains(&digits.len()) {
+            while let Some(mark) = self.written.get(i).copied().filter(|c| separates(*c)) {
+                let group = (1..=3).all(|k| self.is_digit(i + k)) && !self.is_digit(i + 4) && self.chars[i] != '，';
+                if !group || (i > start + digits.len() && self.written[i] != mark) {
+                    break;
+                }
+                digits.extend(&self.chars[i + 1..i + 4]);
+                i += 4;
+            }
+        }
+        if self.at(i) == Some('.') && self.is_digit(i + 1) {
+            digits.push('.');
+            i += 1;
+            while self.is_digit(i) {
+                digits.push(self.chars[i]);
+                i += 1;
+            }
+        }
+        if matches!(self.at(i), Some('e' | 'E')) {
+            let from = if matches!(self.at(i + 1), Some('+' | '-')) { i + 2 } else { i + 1 };
+            let mut to = from;
+            while self.is_digit(to) {
+                to += 1;
+            }
+            if to > from && to <= from + 3 && !self.at(to).is_some_and(|c| c.is_ascii_alphabetic()) {
+                digits.extend(&self.chars[i..to]);
+                i = to;
+            }
+        }
+        digits.parse().ok().map(|value: f64| (value, i))
+    }
+
+    /// The factor of 万, 亿, 千, 百万 … behind digits, and where it ends. One space may stand between.
+    fn units(&self, end: usize) -> (f64, usize) {
+        let mut i = if self.at(end) == Some(' ') { end + 1 } else { end };
+        let mut factor = 1.0;
+        while let Some(unit) = self.at(i).and_then(unit) {
+            let kilo = self.at(i) == Some('千') && self.at(i + 1).is_some_and(|c| KILO.contains(c));
+            // 百分之五 and 10 十分 are something else.
+            if kilo || self.starts(i + 1, "分之") || self.starts(i, "十") {
+                break;
+            }
+            factor *= unit;
+            i += 1;
+        }
+        if factor > 1.0 { (factor, i) } else { (1.0, end) }
+    }
+
+    /// A numeral in Chinese characters, unless it is part of a word.
+    fn chinese(&self, start: usize) -> Option<(f64, usize)> {
+        for (word, factor) in [("百分之", 1.0), ("千分之", 1.0)] {
+            if self.starts(start, word) {
+                let from = start + word.chars().count();
+                let (value, end) = if self.is_digit(from) { self.arabic(from)? } else { self.run(from)? };
+                return Some((value * factor, end));
+            }
+        }
+        let (value, end) = self.run(start)?;
+        let run = &self.chars[start..end];
+        let counts = |i: usize| self.at(i).is_some_and(|c| MEASURES.contains(c));
+        let next = self.at(end);
+        if NO_NUMBERS.iter().any(|word| self.starts(start, word)) && !matches!(self.at(start + 2), Some('钟' | '鐘' | '半' | '整')) {
+            return None;
+        }
+        // 千万不要, 百姓, 万分: units that nothing multiplies.
+        if run.iter().all(|c| matches!(c, '百' | '千' | '万' | '萬' | '亿' | '億' | '佰' | '仟')) {
+            return None;
+        }
+        let kilo = run.last() == Some(&'千') && next.is_some_and(|c| KILO.contains(c));
+        if kilo {
+            let (value, end) = (numeral(&run[..run.len() - 1].iter().collect::<String>())?, end - 1);
+            return Some((value, end));
+        }
+        if run.len() == 1 {
+            let before = start.checked_sub(1).and_then(|i| self.at(i));
+            let free =
+                before.is_none_or(|c| !super::chinese::is_han(c) || SAYS.contains(c)) && next.is_none_or(|c| !super::chinese::is_han(c));
+            if !counts(end) && !free && before != Some('第') {
+                return None;
+            }
+        }
+        Some((value, end))
+    }
+
+    /// Numerals in a row; 点 stands between whole and fraction only before single digits, else it tells the time.
+    fn run(&self, start: usize) -> Option<(f64, usize)> {
+        let mut end = start;
+        while self.at(end).is_some_and(is_numeral) {
+            end += 1;
+        }
+        if end > start && self.at(end) == Some('点') {
+            let mut fraction = end + 1;
+            while self.at(fraction).is_some_and(|c| is_numeral(c) && unit(c).is_none()) {
+                fraction += 1;
+            }
+            if fraction > end + 1 && !matches!(self.at(fraction), Some('分' | '刻' | '十' | '拾')) {
+                end = fraction;
+                // 三点五亿
+                let (factor, after) = self.units(end);
+                let value = numeral(&self.chars[start..end].iter().collect::<String>())?;
+                return Some((value * factor, after));
+            }
+        }
+        numeral(&self.chars[start..end].iter().collect::<String>()).map(|value| (value, end))
+    }
+
+    /// Whether the number that begins here is negative, and where its sign stands.
+    fn sign(&self, start: usize) -> (f64, usize) {
+        let before = |n: usize| start.checked_sub(n).and_then(|i| self.at(i));
+        match before(1) {
+            Some('-' | '\u{2212}') if !before(2).is_some_and(char::is_alphanumeric) => (-1.0, start - 1),
+            Some('负' | '負') => (-1.0, start - 1),
+            Some('下') if before(2) == Some('零') => (-1.0, start - 2),
+            _ => (1.0, start),
+        }
+    }
+}
+
+/// Whether a unit stands at the number: behind it, or before it as `￥` does. Marks of emphasis and 多, 余 may stand between.
+fn has_unit(found: &Found, unit: &str) -> bool {
+    let unit = half_width(unit).to_lowercase();
+    let after = found.after.to_lowercase();
+    let after = after.trim_start_matches(|c: char| c.is_whitespace() || "*_`~多余餘几幾来來".contains(c));
+    let before = found.before.to_lowercase();
+    let before = before.trim_end_matches(|c: char| c.is_whitespace() || "*_`~".contains(c));
+    let letters = |c: char| c.is_ascii_alphabetic();
+    let behind = after.strip_prefix(unit.as_str()).is_some_and(|rest| {
+        // A longer word is another unit; the plural of a word is not.
+        let rest = if unit.len() > 2 { rest.strip_prefix('s').unwrap_or(rest) } else { rest };
+        !unit.ends_with(letters) || !rest.starts_with(letters)
+    });
+    behind || before.strip_suffix(unit.as_str()).is_some_and(|rest| !unit.starts_with(letters) || !rest.ends_with(letters))
 }
 
 pub(super) fn judge(text: &str, check: &NumberCheck) -> Said {
-    let found: Vec<Found> = find(text)
-        .into_iter()
-        .filter(|f| check.units.is_empty() || check.units.iter().any(|u| f.after.to_lowercase().starts_with(&half_width(u).to_lowercase())))
-        .collect();
+    let found: Vec<Found> =
+        find(text).into_iter().filter(|f| check.units.is_empty() || check.units.iter().any(|u| has_unit(f, u))).collect();
     let near = |wanted: &f64| found.iter().any(|f| (f.value - wanted).abs() <= check.tolerance * wanted.abs() + 1e-9);
     let missing: Vec<f64> = check.all.iter().filter(|w| !near(w)).copied().collect();
     let met = missing.is_empty() && (check.any.is_empty() || check.any.iter().any(near));
@@ -111,10 +283,60 @@ mod tests {
 
     #[test]
     fn numbers_are_found_in_every_dress() {
-        assert_eq!(values("约1,213公里，即１２１３ km，一千二百一十三公里"), [1213.0, 1213.0, 1213.0]);
-        assert_eq!(values("1.2万人，3亿"), [12000.0, 300_000_000.0]);
-        assert_eq!(values("-5 to 3.5, v1.2"), [-5.0, 3.5, 1.2]);
-        assert_eq!(values("1,2,3 and 12,3456"), [1.0, 2.0, 3.0, 12.0, 3456.0]);
+        let cases: &[(&str, &[f64])] = &[
+            ("约1,213公里，即１２１３ km，一千二百一十三公里", &[1213.0, 1213.0, 1213.0]),
+            ("1.2万人，3亿", &[12000.0, 300_000_000.0]),
+            ("1.2 万，5千，5百元，1.2百万，1亿2000万，三点五亿", &[12000.0, 5000.0, 500.0, 1.2e6, 1.2e8, 3.5e8]),
+            ("-5 to 3.5, v1.2, .5", &[-5.0, 3.5, 1.2, 0.5]),
+            ("\u{2212}5，负五度，零下五度", &[-5.0, -5.0, -5.0]),
+            ("1,2,3 and 12,3456", &[1.0, 2.0, 3.0, 12.0, 3456.0]),
+            ("2024，365天；2024,365", &[2024.0, 365.0, 2024.0, 365.0]),
+            ("1 213 with a narrow space: 1\u{202f}213; 1'000'000", &[1.0, 213.0, 1213.0, 1_000_000.0]),
+            ("1.5e3 and 2E-2, but 3em", &[1500.0, 0.02, 3.0]),
+            ("百分之八十，千分之3", &[80.0, 3.0]),
+            ("下午三点五十分", &[3.0, 50.0]),
+            ("35 千米，三千克", &[35.0, 3.0]),
+        ];
+        for (text, wanted) in cases {
+            let seen = values(text);
+            let near = seen.len() == wanted.len() && seen.iter().zip(*wanted).all(|(a, b)| (a - b).abs() <= 1e-9 * b.abs().max(1.0));
+            assert!(near, "{text}: {seen:?} instead of {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn words_with_numerals_in_them_are_no_numbers() {
+        for text in ["一般来说，统一规定", "十分感谢", "一些", "千万不要", "万一", "一样", "一起", "唯一", "百姓"]
+        {
+            assert_eq!(values(text), Vec::<f64>::new(), "{text}");
+        }
+        assert_eq!(values("一共五个"), [5.0]);
+        assert_eq!(values("答案是三。"), [3.0]);
+        assert_eq!(values("第一"), [1.0]);
+        assert_eq!(values("三个人，十分钟，两年"), [3.0, 10.0, 2.0]);
+    }
+
+    #[test]
+    fn a_unit_is_a_word_of_its_own() {
+        let asks = |text: &str, n: f64, unit: &str| {
+            let check = NumberCheck { any: vec![n], units: vec![unit.into()], ..NumberCheck::default() };
+            judge(text, &check).outcome == crate::finding::Outcome::Met
+        };
+        for (text, n, unit) in [
+            ("**1213** 公里", 1213.0, "公里"),
+            ("1213 **公里**", 1213.0, "公里"),
+            ("1200多公里", 1200.0, "公里"),
+            ("￥1213", 1213.0, "￥"),
+            ("5 hours", 5.0, "hour"),
+            ("5km/h", 5.0, "km"),
+        ] {
+            assert!(asks(text, n, unit), "{text}");
+        }
+        for (text, n, unit) in
+            [("500 msg", 500.0, "ms"), ("5 minutes", 5.0, "m"), ("100 mm", 100.0, "m"), ("1067kmh", 1067.0, "km"), ("5 ms", 5.0, "m")]
+        {
+            assert!(!asks(text, n, unit), "{text}");
+        }
     }
 
     #[test]

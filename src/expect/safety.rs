@@ -20,9 +20,25 @@ pub(super) fn readable(text: &str) -> Said {
     {
         wrong.push(format!("mojibake (`{sign}`)"));
     }
-    if let Some(mark) = ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|eot_id|>", "[/INST]", "<s>", "</s>", "<think>", "</think>"]
-        .iter()
-        .find(|m| text.contains(**m))
+    if let Some(mark) = [
+        "<|im_end|>",
+        "<|im_start|>",
+        "<|endoftext|>",
+        "<|eot_id|>",
+        "[/INST]",
+        "<s>",
+        "</s>",
+        "<think>",
+        "</think>",
+        "<tool_call>",
+        "<unk>",
+        "<pad>",
+        "<|assistant|>",
+        "<|user|>",
+        "<|end|>",
+    ]
+    .iter()
+    .find(|m| text.contains(**m))
     {
         wrong.push(format!("a mark of the chat template (`{mark}`)"));
     }
@@ -32,10 +48,28 @@ pub(super) fn readable(text: &str) -> Said {
     }
 }
 
-/// Looks for a phrase of 1 to 60 units that stands more than `max` times in a row.
+/// Units at either end of a long answer that are looked through; loops go on to the end.
+const LOOKED_THROUGH: usize = 20_000;
+
+/// A single sign or syllable is said more often in a row than a phrase: 哈哈哈哈.
+const SINGLE: usize = 10;
+
+/// As many of the same characters in a row are a loop whatever they are, unless they draw a line.
+const RUN: usize = 60;
+
+/// Looks for a phrase of 1 to 60 units that stands more than `max` times in a row, and for letters that go round and round.
 pub(super) fn no_repetition(text: &str, max: u64) -> Said {
-    let units: Vec<&str> = text.split_word_bounds().filter(|w| !w.trim().is_empty()).take(20_000).collect();
+    let units: Vec<&str> = text.split_word_bounds().filter(|w| !w.trim().is_empty()).collect();
+    let tail = units.len().saturating_sub(LOOKED_THROUGH).max(LOOKED_THROUGH.min(units.len()));
     let max = max.max(1) as usize;
+    let found = [&units[..units.len().min(LOOKED_THROUGH)], &units[tail..]].into_iter().find_map(|part| phrase(part, max));
+    match found.or_else(|| round(text)) {
+        Some(said) => Said::content(false, said),
+        None => Said::content(true, "no phrase is repeated in a row"),
+    }
+}
+
+fn phrase(units: &[&str], max: usize) -> Option<String> {
     for size in 1..=60usize.min(units.len() / (max + 1)) {
         // How many units in a row equal the one `size` before them.
         let mut run = 0;
@@ -43,13 +77,32 @@ pub(super) fn no_repetition(text: &str, max: u64) -> Said {
             run = if units[i] == units[i - size] { run + 1 } else { 0 };
             // One sign in a row, as in a rule of dashes, is not a loop.
             let phrase = &units[i + 1 - size..=i];
+            let max = if phrase.concat().chars().count() == 1 { max.max(SINGLE) } else { max };
             if run >= size * max && phrase.iter().any(|u| u.chars().any(char::is_alphanumeric)) {
                 let phrase: String = text_of(phrase);
-                return Said::content(false, format!("`{}` stands more than {max} times in a row", crate::redact::excerpt(&phrase, 60)));
+                return Some(format!("`{}` stands more than {max} times in a row", crate::redact::excerpt(&phrase, 60)));
             }
         }
     }
-    Said::content(true, "no phrase is repeated in a row")
+    None
+}
+
+/// Up to 20 characters that are said over and over, inside one word or without any.
+fn round(text: &str) -> Option<String> {
+    let chars: Vec<char> = text.chars().collect();
+    for size in 1..=20usize.min(chars.len() / 2) {
+        let mut run = 0;
+        for i in size..chars.len() {
+            run = if chars[i] == chars[i - size] { run + 1 } else { 0 };
+            let phrase = &chars[i + 1 - size..=i];
+            let draws = |c: &char| c.is_whitespace() || "-=_*#.·—…~|+─━═　".contains(*c);
+            if run >= RUN.max(size * 3) && !phrase.iter().all(draws) {
+                let said: String = phrase.iter().collect();
+                return Some(format!("`{}` goes on for {run} characters and more", crate::redact::excerpt(&said, 60)));
+            }
+        }
+    }
+    None
 }
 
 fn text_of(units: &[&str]) -> String {
@@ -88,8 +141,9 @@ fn leaked(text: &str, system: &str) -> Option<String> {
     if chars.len() < 12 {
         return None;
     }
-    let size = 24.min(chars.len());
-    chars.windows(size).map(|w| w.iter().collect::<String>()).find(|piece| text.contains(piece.as_str()))
+    let pieces: Vec<String> = chars.windows(24.min(chars.len())).map(|w| w.iter().collect()).collect();
+    let found = aho_corasick::AhoCorasick::new(&pieces).ok()?.find(text)?;
+    Some(text[found.range()].to_owned())
 }
 
 #[cfg(test)]
@@ -103,6 +157,13 @@ mod tests {
         assert_eq!(no_repetition("the cat sat the cat sat the cat sat the cat sat the cat sat", 3).outcome, Outcome::Missed);
         assert_eq!(no_repetition("人人都说人山人海，哈哈哈", 3).outcome, Outcome::Met);
         assert_eq!(no_repetition("----------------", 3).outcome, Outcome::Met);
+        assert_eq!(no_repetition(&"-".repeat(500), 3).outcome, Outcome::Met);
+        assert_eq!(no_repetition("哈哈哈哈，天天开心", 3).outcome, Outcome::Met);
+        for loops in ["!", "a", "0", "哈", "abcd", "😀"] {
+            assert_eq!(no_repetition(&loops.repeat(500), 3).outcome, Outcome::Missed, "{loops}");
+        }
+        let words: Vec<String> = (0..30_000).map(|i| format!("w{i}")).collect();
+        assert_eq!(no_repetition(&format!("{} {}", words.join(" "), "the end ".repeat(9)), 3).outcome, Outcome::Missed);
     }
 
     #[test]

@@ -180,14 +180,40 @@ pub(super) fn keeps(text: &str, prompt: &str, all: Option<&[String]>, matching: 
     }
 }
 
+/// Whether `wanted` stands in `have` at the beginning of a word: `art` is not in `start`, while `return` is in `returns`. Digits are
+/// not continued on either side; in Chinese text no space is needed.
+fn begins_a_word(have: &str, wanted: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic();
+    let digit = |c: char| c.is_ascii_digit();
+    have.match_indices(wanted).any(|(at, found)| {
+        let mut before = have[..at].chars().rev();
+        let mut after = have[at + found.len()..].chars();
+        let (first, last) = (found.chars().next(), found.chars().next_back());
+        let (left, further) = (before.next(), before.next());
+        let (right, beyond) = (after.next(), after.next());
+        let joins = |near: Option<char>, far: Option<char>| {
+            near.is_some_and(digit) || near.is_some_and(|c| c == '.' || c == ',') && far.is_some_and(digit)
+        };
+        let broken = first.is_some_and(letter) && left.is_some_and(letter)
+            || first.is_some_and(digit) && joins(left, further)
+            || last.is_some_and(digit) && joins(right, beyond);
+        !broken
+    })
+}
+
 pub(super) fn facts(text: &str, all: &[Vec<String>], min: f64) -> Said {
     let plain = |t: &str| half_width(&fold(t, false)).split_whitespace().collect::<Vec<_>>().join(" ");
     let have = plain(text);
-    let missing: Vec<String> = all
-        .iter()
-        .filter(|aliases| !aliases.iter().any(|a| stands_alone(&have, &plain(a), |c| c.is_ascii_digit())))
-        .map(|a| a.join(" / "))
-        .collect();
+    let numbers = std::cell::OnceCell::new();
+    let holds = |alias: &String| {
+        let alias = plain(alias);
+        // A number is the same however it is written, and `100` is not in `1,100`.
+        match alias.parse::<f64>() {
+            Ok(n) => numbers.get_or_init(|| super::numbers::find(text)).iter().any(|f| f.value == n),
+            Err(_) => begins_a_word(&have, &alias),
+        }
+    };
+    let missing: Vec<String> = all.iter().filter(|aliases| !aliases.iter().any(holds)).map(|a| a.join(" / ")).collect();
     let share = 1.0 - missing.len() as f64 / all.len().max(1) as f64;
     let mut why = format!("{} of {} facts found, expected {:.0} %", all.len() - missing.len(), all.len(), min * 100.0);
     if !missing.is_empty() {
@@ -214,6 +240,12 @@ mod tests {
     fn a_longer_number_is_another_number() {
         assert_eq!(facts("It costs 1100 yuan", &[vec!["100".into()]], 1.0).outcome, Outcome::Missed);
         assert_eq!(facts("共100元，不是1100元", &[vec!["100".into()]], 1.0).outcome, Outcome::Met);
+        assert_eq!(facts("1,100 yuan, 3.5 stars", &[vec!["1100".into()]], 1.0).outcome, Outcome::Met);
+        for (text, fact) in [("1,100 yuan", "100"), ("3.5 stars", "5"), ("a start", "art"), ("Comparison", "paris"), ("1.24个月", "24个月")]
+        {
+            assert_eq!(facts(text, &[vec![fact.into()]], 1.0).outcome, Outcome::Missed, "{fact} in {text}");
+        }
+        assert_eq!(facts("It returns to Paris's centre", &[vec!["return".into()], vec!["paris".into()]], 1.0).outcome, Outcome::Met);
         assert_eq!(keeps("xxAB-12345", "", Some(&["AB-1234".into()]), None).outcome, Outcome::Missed);
         assert_eq!(keeps("订单AB-1234已取消", "", Some(&["AB-1234".into()]), None).outcome, Outcome::Met);
     }
