@@ -36,7 +36,6 @@ const QUESTIONS: &[&str] = &[
     "please provide",
     "please specify",
     "which one",
-    "which ",
     "what do you mean",
     "do you mean",
     "more details",
@@ -63,15 +62,50 @@ pub(super) fn refuses(text: &str, also: &[String]) -> Said {
     }
 }
 
+/// Asks without a question mark.
+const REQUESTS: &[&str] = &[
+    "请提供",
+    "请补充",
+    "请说明",
+    "请告诉我",
+    "需要更多",
+    "还需要知道",
+    "please provide",
+    "please specify",
+    "please clarify",
+    "please tell me",
+    "let me know",
+    "need more information",
+    "need more details",
+    "need more context",
+    "need to know",
+];
+
+/// Courtesy, which asks for nothing that is missing.
+const COURTESY: &[&str] =
+    &["还有什么", "还有其他", "可以帮您", "可以帮你", "帮到您", "帮到你", "anything else", "can i help", "may i help", "can i assist", "how are you"];
+
 pub(super) fn asks_back(text: &str, also: &[String]) -> Said {
-    let asks = text.contains(['?', '？'])
-        || ["请提供", "请补充", "请说明", "请告诉我", "please provide", "please specify", "please clarify", "let me know"]
-            .iter()
-            .any(|p| plain(text).contains(p));
-    match first_of(text, QUESTIONS, also).filter(|_| asks) {
-        Some(phrase) => Said::content(true, format!("answer asks back (`{}`)", phrase.trim())),
+    let asking = super::grounded::sentences(text).into_iter().find(|sentence| {
+        let have = plain(sentence);
+        let question = have.ends_with('?');
+        let request = REQUESTS.iter().any(|p| have.contains(p));
+        let courtesy = COURTESY.iter().any(|p| have.contains(p));
+        (request || question && (first_of(sentence, QUESTIONS, also).is_some() || of_you(&have))) && !courtesy
+    });
+    match asking {
+        Some(sentence) => Said::content(true, format!("answer asks back (`{}`)", crate::redact::excerpt(sentence.trim(), 60))),
         None => Said::content(false, "answer does not ask for what is missing"),
     }
+}
+
+/// A question to the reader: it names you, and asks what or whether.
+fn of_you(question: &str) -> bool {
+    let words: Vec<&str> = question.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| !w.is_empty()).collect();
+    let opens = ["what", "which", "who", "where", "when", "how", "are", "is", "do", "did", "does", "have", "would", "was"];
+    let english = words.iter().any(|w| ["you", "your"].contains(w)) && words.iter().any(|w| opens.contains(w));
+    let asks = ["吗", "呢", "哪", "什么", "多少", "几", "谁", "是说", "是指", "还是", "怎么", "如何"];
+    english || question.contains(['您', '你']) && asks.iter().any(|w| question.contains(w))
 }
 
 #[cfg(test)]
@@ -94,6 +128,13 @@ mod tests {
     fn asking_back_needs_a_question() {
         assert_eq!(asks_back("请问您指的是哪一款产品？", &[]).outcome, Outcome::Met);
         assert_eq!(asks_back("Could you tell me which one you mean?", &[]).outcome, Outcome::Met);
-        assert_eq!(asks_back("它重五公斤。", &[]).outcome, Outcome::Missed);
+        for text in ["What is your order number?", "你是说苹果公司吗？", "I need more information to answer."] {
+            assert_eq!(asks_back(text, &[]).outcome, Outcome::Met, "{text}");
+        }
+        for text in
+            ["它重五公斤。", "What a day! It weighs 5 kg, which is light?", "It weighs 5 kg. Is there anything else I can help you with?", "重五公斤。还有什么可以帮您的吗？"]
+        {
+            assert_eq!(asks_back(text, &[]).outcome, Outcome::Missed, "{text}");
+        }
     }
 }
