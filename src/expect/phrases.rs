@@ -82,8 +82,19 @@ const REQUESTS: &[&str] = &[
 ];
 
 /// Courtesy, which asks for nothing that is missing.
-const COURTESY: &[&str] =
-    &["还有什么", "还有其他", "可以帮您", "可以帮你", "帮到您", "帮到你", "anything else", "can i help", "may i help", "can i assist", "how are you"];
+const COURTESY: &[&str] = &[
+    "还有什么",
+    "还有其他",
+    "可以帮您",
+    "可以帮你",
+    "帮到您",
+    "帮到你",
+    "anything else",
+    "can i help",
+    "may i help",
+    "can i assist",
+    "how are you",
+];
 
 pub(super) fn asks_back(text: &str, also: &[String]) -> Said {
     let asking = super::grounded::sentences(text).into_iter().find(|sentence| {
@@ -131,9 +142,12 @@ mod tests {
         for text in ["What is your order number?", "你是说苹果公司吗？", "I need more information to answer."] {
             assert_eq!(asks_back(text, &[]).outcome, Outcome::Met, "{text}");
         }
-        for text in
-            ["它重五公斤。", "What a day! It weighs 5 kg, which is light?", "It weighs 5 kg. Is there anything else I can help you with?", "重五公斤。还有什么可以帮您的吗？"]
-        {
+        for text in [
+            "它重五公斤。",
+            "What a day! It weighs 5 kg, which is light?",
+            "It weighs 5 kg. Is there anything else I can help you with?",
+            "重五公斤。还有什么可以帮您的吗？",
+        ] {
             assert_eq!(asks_back(text, &[]).outcome, Outcome::Missed, "{text}");
         }
     }

@@ -115,11 +115,13 @@ pub enum EmbeddingSource {
 }
 
 /// What a run may use up.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Budget {
     pub requests: Option<u64>,
     pub tokens: Option<u64>,
     pub time: Option<Duration>,
+    /// An amount, and its currency.
+    pub cost: Option<(f64, String)>,
 }
 
 /// Climbs the ladder. `env` gives environment variables; `overrides` come from environment and flags, in that order.
@@ -371,13 +373,13 @@ impl Settings {
         }
         let fail_on = self.list("fail_on");
         Ok(Options {
-            targets,
             scenarios: self.list("scenarios"),
             exclude: self.list("exclude"),
             budget: Budget {
                 requests: self.parsed("budget.requests", units::count)?,
                 tokens: self.parsed("budget.tokens", units::count)?,
                 time: self.parsed("budget.time", units::duration)?,
+                cost: self.cost_budget(&targets)?,
             },
             environment: self.below("environment"),
             production: self.below("production"),
@@ -390,7 +392,26 @@ impl Settings {
             embeddings: self.embeddings()?,
             baselines: self.text("baselines.dir").unwrap_or_else(|| "baselines".into()),
             phases: self.phases()?,
+            targets,
         })
+    }
+
+    /// `5 USD`: each target must have a price in that currency, or its requests would count as free.
+    fn cost_budget(&self, targets: &BTreeMap<String, Target>) -> Result<Option<(f64, String)>, Vec<Diagnostic>> {
+        let amount = |text: &str| {
+            let (number, currency) = text.trim().split_once(' ').ok_or_else(|| format!("`{text}` is not an amount such as `5 USD`"))?;
+            Ok((units::number(number)?, currency.trim().to_owned()))
+        };
+        let Some((max, currency)) = self.parsed("budget.cost", amount)? else { return Ok(None) };
+        let lacks = |t: &&Target| t.price.as_ref().is_none_or(|p| p.currency != currency);
+        match targets.values().find(lacks) {
+            Some(target) => {
+                let message = format!("`budget.cost` counts {currency}, and target `{}` has no `price` in it", target.name);
+                let hint = format!("give it `price: {{ input: …, output: …, currency: {currency} }}`, per million tokens");
+                Err(vec![Diagnostic::error("missing-key", message).hint(hint)])
+            }
+            None => Ok(Some((max, currency))),
+        }
     }
 
     fn phases(&self) -> Result<Vec<Phase>, Vec<Diagnostic>> {

@@ -106,13 +106,8 @@ impl Planned {
 impl Version {
     /// A rough upper bound of the tokens of one trial: prompt and output.
     fn estimated_tokens(&self) -> u64 {
-        let prompt: u64 = self.turns.iter().flat_map(|t| &t.messages).map(|m| estimate(&m["content"])).sum();
-        let output: u64 = self
-            .turns
-            .iter()
-            .map(|t| ["max_tokens", "max_completion_tokens"].iter().find_map(|k| t.params.get(*k).and_then(Value::as_u64)).unwrap_or(512))
-            .sum();
-        prompt + output
+        let each = self.turns.iter().map(|t| estimate_turn(&t.messages, &t.params));
+        each.map(|(prompt, output)| prompt + output).sum()
     }
 
     /// The text of the user's messages.
@@ -149,11 +144,25 @@ pub fn text_of(content: &Value) -> String {
     }
 }
 
-/// A Han character is about one token, other text about four bytes a token; an image some thousand.
+/// Tokens that an answer may have where nothing bounds it; a guess.
+const UNBOUNDED: u64 = 512;
+
+/// About how many tokens a prompt has, and its answer may have.
+pub fn estimate_turn(messages: &[Value], params: &Map<String, Value>) -> (u64, u64) {
+    let prompt = messages.iter().map(|m| estimate(&m["content"])).sum();
+    let bound = ["max_tokens", "max_completion_tokens"].iter().find_map(|k| params.get(*k).and_then(Value::as_u64));
+    (prompt, bound.unwrap_or(UNBOUNDED))
+}
+
+/// An image is some thousand tokens.
 fn estimate(content: &Value) -> u64 {
-    let text = text_of(content);
+    let images = content.as_array().map_or(0, |parts| parts.iter().filter(|p| p["type"] == "image_url").count()) as u64;
+    estimate_text(&text_of(content)) + images * 1000
+}
+
+/// A Han character is about one token, other text about four bytes a token.
+pub fn estimate_text(text: &str) -> u64 {
     let han = text.chars().filter(|c| crate::expect::chinese::is_han(*c)).count() as u64;
     let other = text.chars().filter(|c| !crate::expect::chinese::is_han(*c)).map(char::len_utf8).sum::<usize>() as u64;
-    let images = content.as_array().map_or(0, |parts| parts.iter().filter(|p| p["type"] == "image_url").count()) as u64;
-    han + other.div_ceil(4) + images * 1000
+    han + other.div_ceil(4)
 }

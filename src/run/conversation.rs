@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 /// Runs one trial of a version. `jitter` (0 to 1) spreads retries in time.
 pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, version: &Version, seed: Option<u64>, jitter: f64) -> Trial {
     let service = &shared.service;
+    let price = service.target.price.as_ref();
     let mut messages: Vec<Value> = Vec::new();
     let mut exchanges: Vec<Exchange> = Vec::new();
     let mut judged = Vec::new();
@@ -30,16 +31,19 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
         let total = case.timeout.unwrap_or(service.target.timeouts.total);
         let mut exchange = match service.crashed.get() {
             Some(id) => not_sent(service.endpoint(), format!("not sent: the service crashed during `{id}`")),
-            None => match engine.spend_request() {
+            None => match engine.books.reserve(&messages, &params, price).await {
                 Err(why) => not_sent(service.endpoint(), format!("not sent: {why}")),
-                Ok(()) => {
+                Ok(reserved) => {
                     let accept = statuses(&planned.expect);
-                    service.ask(&Request { messages: &messages, params: &params, stream, total, accept: &accept }, jitter).await
+                    let request = Request { messages: &messages, params: &params, stream, total, accept: &accept };
+                    let exchange = service.ask(&request, jitter).await;
+                    engine.books.settle(&reserved, &exchange, price);
+                    exchange
                 }
             },
         };
         clean(&engine.redactor, &mut exchange);
-        after(engine, shared, case, &mut exchange, planned.expect.iter().any(|e| mentions(e, &|c| matches!(c, Check::ServiceAlive)))).await;
+        after(shared, case, &mut exchange, planned.expect.iter().any(|e| mentions(e, &|c| matches!(c, Check::ServiceAlive)))).await;
         let over = exchange.failure.is_some();
         messages.push(said(&exchange));
         exchanges.push(exchange);
@@ -174,12 +178,9 @@ fn crashed(exchange: &mut Exchange, how: &str) {
     }
 }
 
-/// Books the tokens, and finds out whether a broken connection was the end of the service.
-async fn after(engine: &Engine, shared: &Shared, case: &Planned, exchange: &mut Exchange, wants_alive: bool) {
+/// Finds out whether a broken connection was the end of the service.
+async fn after(shared: &Shared, case: &Planned, exchange: &mut Exchange, wants_alive: bool) {
     let service = &shared.service;
-    if let Some(usage) = exchange.usage {
-        engine.spend_tokens(usage.prompt_tokens + usage.completion_tokens);
-    }
     let broken = exchange.failure.as_ref().is_some_and(|f| {
         matches!(f.kind, FailureKind::ConnectRefused | FailureKind::ConnReset | FailureKind::StreamTruncated | FailureKind::Send)
     });

@@ -159,7 +159,8 @@ impl Engine {
         params.insert("seed".into(), json!(vote));
         let mut last = String::new();
         for _ in 0..2 {
-            self.spend_request().map_err(|why| format!("the judge was not asked: {why}"))?;
+            let price = judge.target.price.as_ref();
+            let reserved = self.books.reserve(&messages, &params, price).await.map_err(|why| format!("the judge was not asked: {why}"))?;
             let request = Request {
                 messages: &messages,
                 params: &params,
@@ -168,9 +169,7 @@ impl Engine {
                 accept: &[],
             };
             let exchange = judge.ask(&request, 0.5).await;
-            if let Some(usage) = exchange.usage {
-                self.spend_tokens(usage.prompt_tokens + usage.completion_tokens);
-            }
+            self.books.settle(&reserved, &exchange, price);
             if let Some(failure) = &exchange.failure {
                 return Err(format!("the judge cannot be asked: {}", failure.message));
             }

@@ -1,5 +1,6 @@
 //! Runs planned cases against services and emits what happens. Knows nothing of terminals, files or test harnesses.
 
+mod budget;
 mod case;
 mod conversation;
 pub mod explain;
@@ -18,10 +19,10 @@ use crate::expect::past::History;
 use crate::options::Budget;
 use crate::redact::Redactor;
 use crate::target::Service;
+use budget::Books;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 use tokio::sync::OnceCell;
 
 /// What every case of a run shares.
@@ -29,11 +30,8 @@ pub struct Engine {
     services: BTreeMap<String, Shared>,
     /// Gets every trial, too, in turns with the case's own service.
     beside: Option<Shared>,
-    budget: Budget,
+    books: Books,
     seed: u64,
-    started: Instant,
-    requests: AtomicU64,
-    tokens: AtomicU64,
     nonces: AtomicU64,
     stopped: AtomicBool,
     why_stopped: Mutex<Option<String>>,
@@ -75,11 +73,8 @@ impl Engine {
         Engine {
             services,
             beside: None,
-            budget,
+            books: Books::new(budget),
             seed,
-            started: Instant::now(),
-            requests: AtomicU64::new(0),
-            tokens: AtomicU64::new(0),
             nonces: AtomicU64::new(jiff::Timestamp::now().as_nanosecond() as u64),
             stopped: AtomicBool::new(false),
             why_stopped: Mutex::new(None),
@@ -118,32 +113,13 @@ impl Engine {
         self.stopped.load(Ordering::Relaxed).then(|| self.why_stopped.lock().expect("no panic under this lock").clone()).flatten()
     }
 
-    /// Takes one request off the budget, or says which budget is used up.
-    fn spend_request(&self) -> Result<(), String> {
-        let sent = self.requests.fetch_add(1, Ordering::Relaxed);
-        if let Some(max) = self.budget.requests.filter(|max| sent >= *max) {
-            return Err(format!("the budget of {max} requests is used up"));
-        }
-        if let Some(max) = self.budget.tokens.filter(|max| self.tokens.load(Ordering::Relaxed) >= *max) {
-            return Err(format!("the budget of {max} tokens is used up"));
-        }
-        if let Some(max) = self.budget.time.filter(|max| self.started.elapsed() >= *max) {
-            return Err(format!("the time budget of {} is used up", crate::units::show(max)));
-        }
-        Ok(())
-    }
-
     /// A number that no other prompt began with, in this run or another.
     fn nonce(&self) -> u64 {
         self.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
     }
 
-    fn spend_tokens(&self, tokens: u64) {
-        self.tokens.fetch_add(tokens, Ordering::Relaxed);
-    }
-
     /// Time since the run began.
     pub fn elapsed(&self) -> std::time::Duration {
-        self.started.elapsed()
+        self.books.elapsed()
     }
 }

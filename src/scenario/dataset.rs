@@ -1,7 +1,9 @@
 //! Tables of inputs: jsonl, json, csv, yaml, txt; the three shapes of the Qianfan SDK; ShareGPT.
 
+use crate::diagnostic::{Diagnostic, Source};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// One row: its stable name, its columns, and a conversation when the row is one.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +24,7 @@ pub fn parse(file: &str, text: &str, id: Option<&str>) -> Result<Vec<Row>, Strin
             .map(|(i, l)| serde_json::from_str(l).map_err(|e| format!("line {}: {e}", i + 1)))
             .collect::<Result<_, _>>()?,
         "json" => rows_of(serde_json::from_str(text).map_err(|e| e.to_string())?)?,
-        "yaml" | "yml" => rows_of(serde_saphyr::from_str(text).map_err(|e| e.to_string().lines().next().unwrap_or_default().to_owned())?)?,
+        "yaml" | "yml" => rows_of(yaml(file, text)?)?,
         "csv" => csv_rows(text)?,
         "txt" => text.lines().filter(|l| !l.trim().is_empty()).map(|l| json!({"prompt": l})).collect(),
         other => return Err(format!("`.{other}` is not a data set; jsonl, json, csv, yaml and txt are")),
@@ -45,6 +47,22 @@ pub fn parse(file: &str, text: &str, id: Option<&str>) -> Result<Vec<Row>, Strin
         }
     }
     Ok(rows)
+}
+
+/// Read like a scenario, so that `no`, `007` and `!tag` mean the same in both.
+fn yaml(file: &str, text: &str) -> Result<Value, String> {
+    let source = Arc::new(Source { name: file.to_owned(), text: text.to_owned() });
+    let told = |d: &Diagnostic| {
+        let hint = d.hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default();
+        format!("line {}: {}{hint}", d.place.line, d.message)
+    };
+    let root = super::tree::parse(&source).map_err(|d| told(&d))?;
+    let mut checker = super::Checker::new(&source);
+    checker.check(&root, &super::grammar::Kind::Json);
+    match checker.found.first() {
+        Some(first) => Err(told(first)),
+        None => Ok(root.json()),
+    }
 }
 
 fn rows_of(value: Value) -> Result<Vec<Value>, String> {
@@ -92,7 +110,11 @@ fn row(value: Value, id: Option<&str>) -> Result<Row, String> {
         }
         Value::Object(map) => {
             let messages = match (map.get("messages"), map.get("conversations")) {
-                (Some(Value::Array(messages)), _) => Some(messages.clone()),
+                // The last message is to be answered; an answer that stands behind it is what a data set expects, not a prompt.
+                (Some(Value::Array(messages)), _) => {
+                    let answered = messages.iter().rev().take_while(|m| m["role"] == "assistant").count();
+                    Some(messages[..messages.len() - answered].to_vec()).filter(|m| !m.is_empty())
+                }
                 (_, Some(Value::Array(turns))) => Some(share_gpt(turns)?),
                 _ => None,
             };
@@ -140,6 +162,16 @@ pub fn short_hash(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn yaml_means_here_what_it_means_in_scenarios() {
+        let rows = parse("a.yaml", "- { id: a, answer: no, n: 3 }\n", None).unwrap();
+        assert_eq!((&rows[0].vars["answer"], &rows[0].vars["n"]), (&json!("no"), &json!(3)));
+        for trap in ["007", "1.10", "0x1F", "1_000", "!x y"] {
+            let why = parse("a.yaml", &format!("- id: a\n  q: {trap}\n"), None).unwrap_err();
+            assert!(why.starts_with("line 2: "), "{trap}: {why}");
+        }
+    }
 
     #[test]
     fn the_three_shapes_of_qianfan_are_read() {

@@ -70,9 +70,11 @@ pub fn in_value(node: &Node, source: &str) -> Option<(String, String)> {
     let digits = text.trim_start_matches(['-', '+']);
     let odd = digits.len() > 1 && digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(|b| b.is_ascii_alphanumeric());
     let odd = odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_'));
+    // 1.10 would go out as 1.1, and 1e3 as 1000.
+    let odd = odd || matches!(typed, Typed::Float(f) if f.to_string() != *text && format!("{f:?}") != *text);
     odd.then(|| {
         (
-            format!("`{text}` is a number to some readers of YAML and text to others"),
+            format!("`{text}` is a number to some readers of YAML and text to others, and would not stay as it is written"),
             format!("write \"{text}\" for the text, or the plain decimal number"),
         )
     })

@@ -674,8 +674,9 @@ const ENDPOINT: &[Key] = &[
 
 const BUDGET: Kind = Map(&[
     key("requests", Count, "at most, in one run"),
-    key("tokens", Count, "at most, as reported by the services"),
+    key("tokens", Count, "at most, as reported by the services; a request whose `max_tokens` could go over is not sent"),
     key("time", Duration, "at most"),
+    key("cost", Word, "at most, such as `5 USD`, by the `price` of each target"),
 ]);
 const CONFIG_COMMON: [Key; 10] = [
     key("targets", Dict(&Map(ENDPOINT)), "the services, by name; `default` is the one used when nothing else is said"),

@@ -144,6 +144,7 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
         requests: args.max_requests.or(project.options.budget.requests),
         tokens: args.max_tokens_total.or(project.options.budget.tokens),
         time: project.options.budget.time,
+        cost: project.options.budget.cost.clone(),
     };
     let labels = labels(&args.label)?;
     Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels, shard })
