@@ -40,6 +40,9 @@ impl fmt::Display for Range {
     }
 }
 
+/// Longer ones are mistakes, and clocks cannot add them up.
+const MAX_DURATION: Duration = Duration::from_secs(36_500 * 86_400);
+
 /// Parses a duration with a unit: `800ms`, `1.5s`, `1h30m`. A bare number is an error, because nobody knows its unit.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
@@ -51,7 +54,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
     let signed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("`{text}` is not a duration; write it like `800ms`, `1.5s` or `1h30m`"))?;
-    Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; a duration starts at zero"))
+    let duration = Duration::try_from(signed).map_err(|_| format!("`{text}` is negative; a duration starts at zero"))?;
+    if duration > MAX_DURATION { Err(format!("`{text}` is longer than a hundred years")) } else { Ok(duration) }
 }
 
 /// Parses a share: `95%` or a number from 0 to 1.
@@ -113,7 +117,11 @@ pub fn rate(text: &str) -> Result<f64, String> {
         "h" => n / 3600.0,
         _ => return Err(bad()),
     };
-    if per_second > 0.0 { Ok(per_second) } else { Err(bad()) }
+    match per_second {
+        n if (1e-6..=1e9).contains(&n) => Ok(n),
+        n if n > 0.0 => Err(format!("`{text}` is no rate that could be kept")),
+        _ => Err(bad()),
+    }
 }
 
 /// Shows a duration as people read latencies: `412 ms`, `1.35 s`, `2 min 5 s`.

@@ -124,7 +124,7 @@ fn the_summary_alone_tells_each_failure() {
         "hostile::a b",
         "hostile.yaml:3",
         "**contains** 您好",
-        "roadworthy run --exact -k 'hostile::a b'",
+        "--exact -k 'hostile::a b'",
         "curl -d",
         "https://ci.example/run#case=hostile%3A%3Aa%20b",
     ] {

@@ -43,10 +43,10 @@ pub(super) fn equals(text: &str, wanted: &str, case_sensitive: bool) -> Said {
 /// A diff on one line, `[-expected-]{+actual+}`; of texts that share little, the actual text, since their diff would be confetti.
 pub(crate) fn diff(expected: &str, actual: &str) -> String {
     let cap = |t: &str| t.chars().take(2000).collect::<String>();
-    let (expected, actual) = (cap(expected), cap(actual));
+    let (expected, whole, actual) = (cap(expected), actual, cap(actual));
     let diff = TextDiff::from_graphemes(&expected, &actual);
     if diff.ratio() < 0.5 {
-        return format!("answer: \"{}\"", crate::redact::excerpt(&actual, 240));
+        return format!("answer: \"{}\"", crate::redact::excerpt(whole, 240));
     }
     let mut out = String::from("diff: ");
     let mut last = ChangeTag::Equal;

@@ -84,17 +84,24 @@ impl Planned {
 
     /// Requests of one attempt, at most.
     pub fn requests(&self) -> u64 {
-        (0..self.max_trials()).map(|i| self.version(i).turns.len() as u64).sum()
+        self.over_trials(|version| version.turns.len() as u64)
     }
 
     /// Requests at most sent for it, transport retries aside.
     pub fn max_requests(&self) -> u64 {
-        self.requests() * (self.retry + 1)
+        self.requests().saturating_mul(self.retry + 1)
     }
 
     /// A rough upper bound of the tokens of one attempt.
     pub fn tokens(&self) -> u64 {
-        (0..self.max_trials()).map(|i| self.version(i).estimated_tokens()).sum()
+        self.over_trials(Version::estimated_tokens)
+    }
+
+    /// Adds up what the trials of one attempt have, the versions taking turns.
+    fn over_trials(&self, of: impl Fn(&Version) -> u64) -> u64 {
+        let (trials, versions) = (self.max_trials(), self.versions.len() as u64);
+        let each = |(i, version)| of(version).saturating_mul(trials / versions + u64::from((i as u64) < trials % versions));
+        self.versions.iter().enumerate().map(each).fold(0, u64::saturating_add)
     }
 
     /// True when a failed request is counted by `error_rate` and fails nothing else.

@@ -268,9 +268,12 @@ impl CaseRecord {
             attempt.group.iter_mut().for_each(Finding::mask_personal);
         }
         let said = self.load.iter_mut().flat_map(|l| &mut l.first_errors).map(|e| &mut e.excerpt);
-        said.chain([&mut self.why, &mut self.reproduce]).for_each(|text| {
+        said.chain([&mut self.why]).for_each(|text| {
             personal::mask(text);
         });
+        if personal::mask(&mut self.reproduce) {
+            self.reproduce.push_str("  # personal data is masked here, so this is another request");
+        }
     }
 
     /// The findings of the deciding attempt, in order.

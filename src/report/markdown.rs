@@ -86,7 +86,11 @@ fn case(case: &CaseRecord, evidence: Option<&str>) -> String {
         out.push_str(&format!("\n… and {} more findings\n", findings.len() - 5));
     }
     // The suite as a whole has no prompt of its own: only all its cases together say it again.
-    let again = if case.is_suite() { "roadworthy run".to_owned() } else { format!("roadworthy run --exact -k {}", quoted(&case.id)) };
+    let again = if case.is_suite() {
+        "roadworthy run".to_owned()
+    } else {
+        format!("roadworthy run {} --exact -k {}", quoted(&case.file), quoted(&case.id))
+    };
     out.push_str(&format!("\nAgain: {}\n", code(&again)));
     if !case.reproduce.is_empty() {
         out.push_str(&format!("\n<details><summary>request</summary>\n\n{}\n\n</details>\n", block(&case.reproduce)));

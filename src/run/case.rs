@@ -7,6 +7,7 @@ use crate::expect::meaning::Need;
 use crate::expect::past::History;
 use crate::expect::{Check, group, past, precision};
 use crate::finding::{Finding, Outcome};
+use crate::options::Target;
 use crate::plan::Planned;
 use crate::record::{Attempt, CaseRecord, RateEvidence, Trial, Verdict};
 use crate::stats::history::MEASUREMENTS;
@@ -130,18 +131,18 @@ async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut
     if missed && record.verdict == Verdict::Inconclusive {
         record.verdict = Verdict::Fail;
     }
-    settle(case, record, shared.service.target.api_key.is_some());
+    settle(case, record, &shared.service.target);
 }
 
 /// Gives the record its last words once its attempts are complete.
-pub(super) fn settle(case: &Planned, record: &mut CaseRecord, has_key: bool) {
+pub(super) fn settle(case: &Planned, record: &mut CaseRecord, target: &Target) {
     let tries = record.attempts.len();
     if record.verdict == Verdict::Pass && tries > 1 {
         record.verdict = Verdict::Flaky;
     }
     record.why = why(record);
     if matches!(record.verdict, Verdict::Fail | Verdict::Error | Verdict::Flaky | Verdict::Inconclusive) {
-        record.reproduce = super::reproduce::curl(case, record, has_key);
+        record.reproduce = super::reproduce::curl(case, record, target);
     }
 }
 

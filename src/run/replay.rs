@@ -91,6 +91,6 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
         );
         return record;
     }
-    settle(case, &mut record, target.api_key.is_some());
+    settle(case, &mut record, target);
     record
 }

@@ -1,14 +1,15 @@
 //! Writes the shell line that sends a request again.
 
 use crate::finding::Outcome;
+use crate::options::Target;
 use crate::plan::Planned;
 use crate::record::CaseRecord;
 
 /// A body longer than this is left in the record.
 const MAX_BODY: usize = 8 << 10;
 
-/// One `curl` line for the deciding request; the key as `$API_KEY`.
-pub(super) fn curl(case: &Planned, record: &CaseRecord, has_key: bool) -> String {
+/// One `curl` line for the deciding request; the key as `$API_KEY`, and what other headers hold under their names.
+pub(super) fn curl(case: &Planned, record: &CaseRecord, target: &Target) -> String {
     let turns = record.attempts.iter().rev().flat_map(|a| a.trials.iter()).flat_map(|t| t.turns.iter());
     let Some(turn) = turns.clone().find(|t| t.findings.iter().any(|f| f.outcome != Outcome::Met)).or_else(|| turns.clone().next()) else {
         return String::new();
@@ -20,6 +21,9 @@ pub(super) fn curl(case: &Planned, record: &CaseRecord, has_key: bool) -> String
     if body.len() > MAX_BODY {
         return format!("# the request of `{}` has {} bytes; it stands in the record of the run", case.name, body.len());
     }
-    let key = if has_key { " -H \"Authorization: Bearer $API_KEY\"" } else { "" };
-    format!("curl -sN {} -H 'Content-Type: application/json'{key} -d '{}'", turn.exchange.url, body.replace('\'', "'\\''"))
+    let key = if target.api_key.is_some() { " -H \"Authorization: Bearer $API_KEY\"" } else { "" };
+    let variable = |name: &str| name.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    let headers: String = target.headers.iter().map(|(name, _)| format!(" -H \"{name}: ${}\"", variable(name))).collect();
+    let body = crate::redact::visible_json(body).replace('\'', "'\\''");
+    format!("curl -sN {} -H 'Content-Type: application/json'{key}{headers} -d '{body}'", turn.exchange.url)
 }

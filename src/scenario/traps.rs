@@ -132,6 +132,17 @@ pub fn in_bad_line(line: &str) -> Option<String> {
     if let Some((key, _)) = word.split_once('：').filter(|(k, _)| k.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) {
         return Some(format!("`：` is a full-width colon; write `{key}: `"));
     }
+    // `prompt: Translate: hello`
+    let value = word.split_once(": ").map(|(_, value)| value.trim()).unwrap_or_default();
+    if value.contains(": ") && !value.starts_with(['"', '\'', '{', '[', '|', '>']) {
+        return Some(format!("a text with `: ` in it must stand in quotes: \"{}\"", value.replace('"', "\\\"")));
+    }
+    if value.starts_with('"') && value.contains('\\') {
+        return Some("a backslash in double quotes begins an escape; put the text in single quotes, where it is itself".into());
+    }
+    if value.starts_with('"') && value.trim_end_matches([',', ' ', '}', ']']).matches('"').count() > 2 {
+        return Some("quotes inside double quotes end the text; put it in single quotes, or write \\\"".into());
+    }
     if line.contains("${") {
         return Some("`${…}` inside `{ }` must stand in quotes: \"${NAME}\"".into());
     }

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::{StreamExt, stream};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -536,7 +537,28 @@ async fn whole(service: Arc<Service>, reply: Reply) -> Response {
         body["prompt_logprobs"] = json!(list);
     }
     finish(&service, &reply);
-    axum::Json(body).into_response()
+    if reply.error_after.is_some() {
+        return axum::Json(json!({"error": {"message": "simulated fault inside the answer", "type": "server_error"}})).into_response();
+    }
+    if reply.malformed_after.is_none() && reply.cut_after.is_none() && reply.end_after.is_none() {
+        return axum::Json(body).into_response();
+    }
+    // Half of it: as if it were all, or before the connection breaks.
+    let text = body.to_string();
+    let half = (0..=text.len() / 2).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let piece = Bytes::from(text[..half].to_owned());
+    let body = match reply.malformed_after {
+        Some(_) => Body::from(piece),
+        None => {
+            let cut = async {
+                // What was written before must reach the client first.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(std::io::Error::other("cut on purpose"))
+            };
+            Body::from_stream(stream::iter([Ok(piece)]).chain(stream::once(cut)))
+        }
+    };
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 fn finish(service: &Service, reply: &Reply) {

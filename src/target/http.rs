@@ -330,7 +330,10 @@ impl Service {
         let says = says.map(|m| format!(": {}", crate::redact::excerpt(&m, 160))).unwrap_or_default();
         let elsewhere = exchange.header("location").filter(|_| (300..400).contains(&status));
         let elsewhere = elsewhere.map(|to| format!("; it points to {to}, and redirects are not followed")).unwrap_or_default();
-        fail(exchange, FailureKind::Http, format!("status {status} from {}{says}{elsewhere}", self.endpoint()));
+        // The commonest slip in an address.
+        let bare = status == 404 && reqwest::Url::parse(&self.base_url).is_ok_and(|u| u.path() == "/");
+        let slip = if bare { "; most services expect `/v1` at the end of the base_url" } else { "" };
+        fail(exchange, FailureKind::Http, format!("status {status} from {}{says}{elsewhere}{slip}", self.endpoint()));
         if request.accept.contains(&status) {
             return Sent::Complete;
         }
@@ -531,6 +534,9 @@ fn unreachable(failure: Failure, base_url: &str) -> Failure {
     let message = match kind {
         FailureKind::Dns => format!("the host name cannot be resolved: {base_url}"),
         FailureKind::ConnectTimeout => format!("no connection in time to {base_url}"),
+        FailureKind::Tls if why.contains("InvalidContentType") => {
+            format!("TLS failed: {base_url} does not speak TLS; is it an http:// address?")
+        }
         FailureKind::Tls => format!("TLS failed: {why} by {base_url}"),
         _ if why.to_lowercase().contains("connection refused") => format!("connection refused by {base_url}"),
         _ => format!("no connection to {base_url}: {why}"),
