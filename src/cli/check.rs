@@ -24,6 +24,12 @@ pub fn main(args: &ProjectArgs) -> Exit {
         let mut warnings: Vec<_> = scenarios.iter().flat_map(|s| [lint::scenario(s), lint::loads(s)].concat()).collect();
         warnings.extend(lint::suite(&scenarios));
         warnings.extend(limited_encoder(&project).and_then(|(name, knows)| lint::encoder(&scenarios, &name, &knows)));
+        let options = &project.options;
+        let priced = |name: &str| {
+            let name = if name == "default" { &project.target } else { name };
+            options.targets.get(name).is_some_and(|t| t.price.is_some())
+        };
+        warnings.extend(lint::helpers(&scenarios, options.judge.is_some(), &priced));
         warnings.extend(lint::environment(&project.options.environment, &project.options.production));
         Ok((scenarios.len(), planned.len(), loads, warnings))
     });

@@ -35,6 +35,9 @@ impl Expr {
         let nothing = Context { turns: &turns, system: None, prompt: "", ground: None, vars: &vars, price: None, fetched: &[] };
         match expr.value(&nothing) {
             Err(Failed::Run(ExecutionError::UndeclaredReference(name))) => Err(format!("there is no function `{name}`")),
+            Ok(value) if !matches!(value, cel::Value::Bool(_)) => {
+                Err(format!("it gives a {}, and an expectation needs true or false", value.type_of()))
+            }
             _ => Ok(expr),
         }
     }
@@ -115,7 +118,7 @@ mod tests {
         assert_eq!(judge("answer.contains('你好') && size(answer) > 1", "你好！"), Outcome::Met);
         assert_eq!(judge("json.items[0].n == 3", r#"{"items":[{"n":3}]}"#), Outcome::Met);
         assert_eq!(judge("json.missing == 3", "{}"), Outcome::Missed);
-        assert_eq!(judge("answer", "x"), Outcome::Unjudgeable);
+        assert!(Expr::compile("size(answer)").unwrap_err().contains("needs true or false"));
     }
 
     #[test]

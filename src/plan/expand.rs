@@ -186,6 +186,10 @@ fn one(
             Version { label, turns: turns.collect() }
         })
         .collect();
+    if matches!(case.pass_rate, Some(PassRate::Sequential { .. })) && versions.iter().any(|v| v.turns.iter().all(always_alike)) {
+        let why = "a sequential `pass_rate` needs trials that differ, and these parameters make them all alike (a seed, greedy decoding)";
+        return Err(vec![Diagnostic::error("greedy-pass-rate", why).at(&scenario.source, case.place)]);
+    }
     let versions = if case.mutate.is_empty() { versions } else { mutated(case, &versions).map_err(wrong)? };
     let mut hash = Sha256::new();
     for turn in versions.iter().flat_map(|v| &v.turns) {
@@ -223,6 +227,12 @@ fn one(
         allow_empty: case.allow_empty,
         fingerprint,
     })
+}
+
+/// True when a turn's parameters leave nothing to chance.
+fn always_alike(turn: &PlannedTurn) -> bool {
+    let is = |name: &str, value: f64| turn.params.get(name).and_then(Value::as_f64) == Some(value);
+    turn.params.contains_key("seed") || is("temperature", 0.0) || is("top_p", 0.0) || is("top_k", 1.0)
 }
 
 /// Moves expectations about all trials into `group`, when it is wanted, and gives back the others.

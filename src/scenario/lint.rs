@@ -2,7 +2,7 @@
 
 use super::{Case, Expected, Input, LoadInput, LoadSource, Scenario};
 use crate::diagnostic::Diagnostic;
-use crate::expect::{Check, Expectation, mentions};
+use crate::expect::{Check, Expectation, LatencyMetric, mentions};
 use crate::load::judge::LoadCheck;
 use crate::load::{Ceiling, Metric, Of, Shape, Stat};
 use crate::verdict::rate::{Decision, PassRate, clean_trials_needed};
@@ -22,7 +22,10 @@ pub fn scenario(scenario: &Scenario) -> Vec<Diagnostic> {
         let temperature = case.params.get("temperature").and_then(Value::as_f64);
         let factual = has(&|c| matches!(c, Check::Numbers(_) | Check::Facts { .. } | Check::Equals { .. }));
         let narrow = case.params.get("top_p").and_then(Value::as_f64) == Some(0.0);
-        if factual && !narrow && temperature.unwrap_or(1.0) > 0.3 {
+        // A sequential test is how a case at a temperature of its own is judged.
+        let tested = matches!(case.pass_rate, Some(PassRate::Sequential { .. }));
+        let unknown = case.params.get("temperature").is_some_and(Value::is_string);
+        if factual && !narrow && !tested && !unknown && temperature.unwrap_or(1.0) > 0.3 {
             let what = temperature.map_or("the service's own temperature".to_owned(), |t| format!("temperature {t}"));
             warn(
                 "warm-facts",
@@ -30,7 +33,11 @@ pub fn scenario(scenario: &Scenario) -> Vec<Diagnostic> {
                 "write `params: { temperature: 0 }`; a factual case above 0.3 flickers",
             );
         }
-        if let Some(rate @ PassRate::Fixed { trials, rate: share }) = case.pass_rate
+        let versions = if let Input::Variants(texts) = &case.input { texts.len() as u64 } else { 1 };
+        if let Some(PassRate::Fixed { trials, rate: share }) = case.pass_rate
+            && let trials = trials * versions
+            && let rate = (PassRate::Fixed { trials, rate: share })
+            && case.mutate.is_empty()
             && rate.decide(trials, trials) == Decision::Open
             && let Some(n) = clean_trials_needed(share)
         {
@@ -46,6 +53,40 @@ pub fn scenario(scenario: &Scenario) -> Vec<Diagnostic> {
                 format!("`{}` limits ttfb, which many servers send before they have read the prompt", case.name),
                 "limit `ttft`, the time to the first token",
             );
+        }
+        let alone = versions == 1 && case.repeat == 1 && case.pass_rate.is_none() && case.precision.is_none() && case.mutate.is_empty();
+        let over_trials = |c: &Check| match c {
+            Check::Consistency(wanted) => matches!(wanted.over, crate::expect::group::Over::Trials),
+            Check::Variation(_) => true,
+            _ => false,
+        };
+        if alone && has(&over_trials) {
+            warn(
+                "one-trial",
+                format!("`{}` compares its trials with one another and has one", case.name),
+                "write `repeat: 20`, or `variants`",
+            );
+        }
+        let of_tokens = |c: &Check| match c {
+            Check::Latency { max, .. } => max.iter().any(|(m, _)| !matches!(m, LatencyMetric::E2e | LatencyMetric::Ttfb)),
+            _ => false,
+        };
+        if case.stream == Some(false) && has(&of_tokens) {
+            warn(
+                "no-stream",
+                format!("`{}` limits times between tokens, and an answer that is not streamed comes at once", case.name),
+                "leave `stream: false` out, or limit `e2e`",
+            );
+        }
+        if has(&|c| matches!(c, Check::Logprob { .. })) && !case.params.contains_key("logprobs") {
+            warn(
+                "no-logprobs",
+                format!("`{}` expects log probabilities and does not ask for them", case.name),
+                "write `params: { logprobs: true }`",
+            );
+        }
+        if has(&|c| matches!(c, Check::Grounded(_) | Check::UsesContext(_))) && case.context.is_none() {
+            warn("no-context", format!("`{}` expects an answer from a context and gives none", case.name), "write `context: { file: … }`");
         }
         if case.retry > 5 {
             warn(
@@ -189,6 +230,30 @@ fn short_prompts(scenarios: &[Scenario]) -> Vec<Diagnostic> {
         .at(&scenario.source, case.place)
         .hint("add a case with a prompt as long as production's; prefill time grows with it"),
     ]
+}
+
+/// Expectations that the configuration leaves without what they need: a judge, a price.
+pub fn helpers(scenarios: &[Scenario], has_judge: bool, has_price: &dyn Fn(&str) -> bool) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (scenario, case) in scenarios.iter().flat_map(|s| s.cases.iter().map(move |c| (s, c))) {
+        let expects = ready(case);
+        let has = |fits: &dyn Fn(&Check) -> bool| expects.iter().any(|e| mentions(e, fits));
+        let mut warn = |code, message: String, hint: &str| {
+            found.push(Diagnostic::error(code, message).warning().at(&scenario.source, case.place).hint(hint));
+        };
+        if !has_judge && has(&Check::wants_judge) {
+            warn(
+                "no-judge",
+                format!("`{}` needs a judge, and the configuration names none", case.name),
+                "write `judge: { target: … }` in roadworthy.yaml",
+            );
+        }
+        if !has_price(&case.target) && has(&|c| matches!(c, Check::Cost { .. })) {
+            let hint = "write `price: { input: …, output: … }`, per million tokens, under the target";
+            warn("no-price", format!("`{}` limits the cost, and its target has no price", case.name), hint);
+        }
+    }
+    found
 }
 
 /// Where the environment of the run differs from production's.

@@ -246,6 +246,13 @@ fn add_calls(calls: &mut Vec<ToolCall>, parts: &Value) {
 }
 
 fn logprobs(exchange: &mut Exchange, value: &Value) {
+    // Completions have two lists of the same length.
+    let (tokens, logprobs) = (value["tokens"].as_array(), value["token_logprobs"].as_array());
+    for (token, logprob) in tokens.into_iter().flatten().zip(logprobs.into_iter().flatten()) {
+        if let (Some(text), Some(logprob)) = (token.as_str(), logprob.as_f64()) {
+            exchange.logprobs.push(TokenLogprob { token: text.to_owned(), logprob });
+        }
+    }
     for token in value["content"].as_array().into_iter().flatten() {
         if let (Some(text), Some(logprob)) = (token["token"].as_str(), token["logprob"].as_f64()) {
             exchange.logprobs.push(TokenLogprob { token: text.to_owned(), logprob });
@@ -360,6 +367,16 @@ mod tests {
             r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]},"finish_reason":"tool_calls"}]}"#,
         ]);
         assert_eq!(e.tool_calls, [ToolCall { id: "c".into(), name: "f".into(), arguments: "{\"a\":1}".into() }]);
+    }
+
+    #[test]
+    fn log_probabilities_come_in_two_shapes_and_of_the_first_choice() {
+        let chat = r#"{"choices":[{"index":1,"logprobs":{"content":[{"token":"b","logprob":-9.0}]}},{"index":0,"delta":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-0.1}]},"finish_reason":"stop"}]}"#;
+        let completions =
+            r#"{"choices":[{"index":0,"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[-0.1]},"finish_reason":"stop"}]}"#;
+        for event in [chat, completions] {
+            assert_eq!(stream(&[event]).logprobs, [TokenLogprob { token: "a".into(), logprob: -0.1 }], "{event}");
+        }
     }
 
     #[test]

@@ -104,10 +104,11 @@ impl PassRate {
                     low * 100.0,
                     high * 100.0
                 );
-                if self.decide(passed, trials) == Decision::Open
-                    && let Some(n) = clean_trials_needed(rate)
-                {
-                    text.push_str(&format!("; too few to tell, at least {n} clean trials are needed"));
+                if self.decide(passed, trials) == Decision::Open {
+                    text.push_str(&format!("; too few to tell, since the bounds lie on both sides of {rate}"));
+                    if let Some(n) = clean_trials_needed(rate).filter(|_| passed == trials) {
+                        text.push_str(&format!("; {n} trials without a miss would do"));
+                    }
                 }
                 text
             }
