@@ -16,6 +16,7 @@ mod models;
 mod output;
 mod phases;
 mod progress;
+mod stdout;
 pub(crate) mod project;
 mod report;
 pub(crate) mod run;

@@ -12,8 +12,12 @@ static UNHEARD: AtomicBool = AtomicBool::new(false);
 pub fn data(text: &str) {
     let mut out = std::io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        UNHEARD.store(true, Ordering::Relaxed);
+        unheard();
     }
+}
+
+pub(super) fn unheard() {
+    UNHEARD.store(true, Ordering::Relaxed);
 }
 
 /// False once standard output took no more: a closed pipe, a full device.

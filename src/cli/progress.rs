@@ -1,10 +1,10 @@
 //! A progress bar on a terminal, beside the lines that libtest-mimic prints. Its lines come through a pipe, so that the bar can
-//! step aside for each of them, and so that a closed standard output does not make it panic.
+//! step aside for each of them. Elsewhere standard output stands behind a pipe of its own.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
-/// A bar and the pipe that takes the lines.
+/// A bar and, on a terminal, the pipe that takes the lines.
 pub struct Progress {
     bar: ProgressBar,
     #[cfg(unix)]
@@ -15,16 +15,19 @@ impl Progress {
     /// A bar only where a person looks on: both streams a terminal, no CI.
     pub fn start(cases: usize) -> Progress {
         let watched = std::io::stderr().is_terminal() && std::io::stdout().is_terminal() && std::env::var_os("CI").is_none();
-        let bar = if watched && cases > 1 {
-            let bar = ProgressBar::with_draw_target(Some(cases as u64), ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(std::time::Duration::from_millis(200));
-            bar
-        } else {
-            ProgressBar::hidden()
-        };
+        if !watched || cases < 2 {
+            super::stdout::behind_a_pipe();
+            return Progress {
+                bar: ProgressBar::hidden(),
+                #[cfg(unix)]
+                pipe: None,
+            };
+        }
+        let bar = ProgressBar::with_draw_target(Some(cases as u64), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
         Progress {
             #[cfg(unix)]
             pipe: lines_through(&bar),
@@ -55,6 +58,7 @@ impl Progress {
             let _ = reader.join();
         }
         self.bar.finish_and_clear();
+        super::stdout::direct();
     }
 }
 

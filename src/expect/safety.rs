@@ -76,6 +76,9 @@ fn phrase(units: &[&str], max: usize) -> Option<String> {
         for i in size..units.len() {
             run = if units[i] == units[i - size] { run + 1 } else { 0 };
             // One sign in a row, as in a rule of dashes, is not a loop.
+            if run < size * max {
+                continue;
+            }
             let phrase = &units[i + 1 - size..=i];
             let max = if phrase.concat().chars().count() == 1 { max.max(SINGLE) } else { max };
             if run >= size * max && phrase.iter().any(|u| u.chars().any(char::is_alphanumeric)) {
@@ -94,9 +97,12 @@ fn round(text: &str) -> Option<String> {
         let mut run = 0;
         for i in size..chars.len() {
             run = if chars[i] == chars[i - size] { run + 1 } else { 0 };
+            if run < RUN.max(size * 3) {
+                continue;
+            }
             let phrase = &chars[i + 1 - size..=i];
             let draws = |c: &char| c.is_whitespace() || "-=_*#.·—…~|+─━═　".contains(*c);
-            if run >= RUN.max(size * 3) && !phrase.iter().all(draws) {
+            if !phrase.iter().all(draws) {
                 let said: String = phrase.iter().collect();
                 return Some(format!("`{}` goes on for {run} characters and more", crate::redact::excerpt(&said, 60)));
             }

@@ -259,6 +259,7 @@ pub(super) async fn end_on_signal(finish: Arc<Finish>) {
     finish.engine.stop(name);
     data("\n");
     if finish.finish(Some(name)).is_some() {
+        crate::cli::stdout::direct();
         std::process::exit(exit as i32);
     }
 }

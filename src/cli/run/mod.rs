@@ -266,6 +266,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     if let Ok(progress) = Arc::try_unwrap(progress) {
         progress.finish();
     }
+    crate::cli::stdout::direct();
     if !held.is_empty() {
         let so_far = fold(finish.events.lock().expect("no panic under this lock").clone());
         let tell = || talk("the suite as a whole looks slower than its history; it is measured twice more");
