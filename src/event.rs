@@ -12,7 +12,12 @@ pub enum Event {
     /// The first line of every journal. Under nextest each process writes one; they agree.
     RunStarted(RunHeader),
     /// A case was taken up. Without a matching end, the run was cut off here.
-    CaseStarted { id: String },
+    CaseStarted {
+        id: String,
+        /// Its place in the plan, from 0: cases begin in any order.
+        #[serde(default)]
+        position: u64,
+    },
     /// A service does not answer yet, and why; cases wait for it.
     Waiting { target: String, why: String },
     /// Some seconds of a load that still runs.
@@ -30,7 +35,7 @@ pub enum Event {
 /// Builds the record. A case that finished twice (a retry by an outer test runner) counts as it ended last.
 pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
     let mut record = RunRecord::default();
-    let mut started: Vec<String> = Vec::new();
+    let mut started: Vec<(u64, String)> = Vec::new();
     let mut position = std::collections::HashMap::new();
     let mut has_header = false;
     // Loads that have not come to their end.
@@ -42,7 +47,7 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
                 has_header = true;
             }
             Event::RunStarted(_) => {}
-            Event::CaseStarted { id } => started.push(id),
+            Event::CaseStarted { id, position } => started.push((position, id)),
             Event::Waiting { .. } => {}
             Event::LoadProgress { id, ticks } => running.entry(id).or_default().ticks.extend(ticks),
             Event::LoadPeriod { id, level } => running.entry(id).or_default().periods.push(*level),
@@ -62,9 +67,11 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
     }
     record.cases.extend(running.into_iter().map(|(id, load)| cut_off_load(id, load)));
     let known: std::collections::HashSet<String> = record.cases.iter().map(|c| c.id.clone()).collect();
-    record.cases.extend(started.iter().filter(|id| !known.contains(*id)).map(|id| cut_off(id.clone())));
-    let order: std::collections::HashMap<&str, usize> = started.iter().enumerate().rev().map(|(i, id)| (id.as_str(), i)).collect();
-    record.cases.sort_by_cached_key(|c| order.get(c.id.as_str()).copied().unwrap_or(usize::MAX));
+    record.cases.extend(started.iter().filter(|(_, id)| !known.contains(id)).map(|(_, id)| cut_off(id.clone())));
+    // In the order of the plan; where a record does not tell it, in that in which cases began.
+    let order: std::collections::HashMap<&str, (u64, usize)> =
+        started.iter().enumerate().rev().map(|(i, (position, id))| (id.as_str(), (*position, i))).collect();
+    record.cases.sort_by_cached_key(|c| order.get(c.id.as_str()).copied().unwrap_or((u64::MAX, 0)));
     record
 }
 

@@ -160,7 +160,7 @@ mod tests {
             version: "topsecret".into(),
             ..RunHeader::default()
         }));
-        journal.write(&Event::CaseStarted { id: "a".into() });
+        journal.write(&Event::CaseStarted { id: "a".into(), position: 0 });
         journal.write(&Event::RunFinished(crate::record::RunEnd::default()));
         let text = std::fs::read_to_string(&journal.path).unwrap();
         assert!(!text.contains("topsecret"));

@@ -132,16 +132,16 @@ fn own_scenarios_satisfy_the_schemas() {
 }
 
 #[test]
-fn the_reference_page_is_fresh() {
-    let path = root().join("docs/language.md");
-    let fresh = roadworthy::scenario::reference::page();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, &fresh).unwrap();
+fn the_reference_pages_are_fresh() {
+    use roadworthy::scenario::reference;
+    for (page, fresh) in [("docs/language.md", reference::page()), ("docs/configuration.md", reference::settings_page())] {
+        let path = root().join(page);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &fresh).unwrap();
+        }
+        let stands = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(stands == fresh, "{page} is stale; run UPDATE=1 cargo test --test architecture");
     }
-    assert!(
-        std::fs::read_to_string(&path).unwrap_or_default() == fresh,
-        "docs/language.md is stale; run UPDATE=1 cargo test --test architecture"
-    );
     for word in roadworthy::scenario::vocabulary::EXPECTATIONS {
         let examples = root().join(format!("tests/spec/expect/{}.yaml", word.name));
         assert!(examples.is_file(), "`{}` has no example under tests/spec/expect", word.name);

@@ -91,8 +91,8 @@ fn merged(paths: &[PathBuf]) -> Result<(RunRecord, Result<(), String>), String> 
 fn write(dir: &Path, record: &RunRecord) -> std::io::Result<()> {
     let journal = Journal::open(dir, &record.header.run_id, Redactor::new(Vec::new()), false)?;
     journal.write(&Event::RunStarted(record.header.clone()));
-    for case in &record.cases {
-        journal.write(&Event::CaseStarted { id: case.id.clone() });
+    for (position, case) in (0u64..).zip(&record.cases) {
+        journal.write(&Event::CaseStarted { id: case.id.clone(), position });
         journal.write(&Event::CaseFinished(Box::new(case.clone())));
     }
     if let Some(end) = &record.end {

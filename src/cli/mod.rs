@@ -16,12 +16,12 @@ mod models;
 mod output;
 mod phases;
 mod progress;
-mod stdout;
 pub(crate) mod project;
 mod report;
 pub(crate) mod run;
 mod schema;
 mod sim;
+mod stdout;
 
 use crate::verdict::Exit;
 use clap::{CommandFactory, Parser};

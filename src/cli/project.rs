@@ -140,7 +140,8 @@ impl Project {
                 Err(mut more) => found.append(&mut more),
             }
         }
-        for case in &mut planned {
+        for (i, case) in planned.iter_mut().enumerate() {
+            case.position = i as u64;
             if case.target == "default" {
                 case.target.clone_from(&self.target);
             }

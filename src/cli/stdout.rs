@@ -10,7 +10,7 @@ mod unix {
     use std::time::Duration;
 
     /// How long lines gather before they are passed on, so that a quick suite does not wake a thread for each.
-    const GATHER: Duration = Duration::from_millis(3);
+    const GATHER: Duration = Duration::from_millis(10);
 
     struct Behind {
         real: OwnedFd,

@@ -226,6 +226,7 @@ fn one(
         stream: case.stream,
         allow_empty: case.allow_empty,
         fingerprint,
+        position: 0,
     })
 }
 

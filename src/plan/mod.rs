@@ -47,6 +47,8 @@ pub struct Planned {
     pub allow_empty: bool,
     /// Hash of what is sent.
     pub fingerprint: String,
+    /// Its place in the plan, from 0.
+    pub position: u64,
 }
 
 /// One conversation to hold.

@@ -54,9 +54,28 @@ fn may_hold(text: &str) -> bool {
             return true;
         }
     }
-    ["sk-", "pk-", "rk-", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "glpat-", "AIza", "LTAI", "-----BEGIN", "eyJ", "hf_", "xox"]
-        .iter()
-        .any(|mark| text.contains(mark))
+    static MARKS: std::sync::LazyLock<aho_corasick::AhoCorasick> = std::sync::LazyLock::new(|| {
+        let marks = [
+            "sk-",
+            "pk-",
+            "rk-",
+            "AKIA",
+            "ghp_",
+            "gho_",
+            "ghu_",
+            "ghs_",
+            "ghr_",
+            "glpat-",
+            "AIza",
+            "LTAI",
+            "-----BEGIN",
+            "eyJ",
+            "hf_",
+            "xox",
+        ];
+        aho_corasick::AhoCorasick::new(marks).expect("constant patterns")
+    });
+    MARKS.is_match(text)
 }
 
 /// The edge of a word, written `<` or `>` below. Han characters count as none: what is looked for mostly touches them.

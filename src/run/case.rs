@@ -31,7 +31,7 @@ pub struct Judged {
 
 /// Runs a case and emits its events.
 pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
-    engine.emit(Event::CaseStarted { id: case.id.clone() });
+    engine.emit(Event::CaseStarted { id: case.id.clone(), position: case.position });
     let started = Instant::now();
     let mut record = blank(case);
     match (&case.skip, engine.why_stopped()) {

@@ -14,6 +14,8 @@ pub struct Checker<'a> {
     pub found: Vec<Diagnostic>,
     /// `${NAME}` is filled in from the environment later on, so what stands there is not known yet.
     pub variables: bool,
+    /// False when the source is known to hold no `!`, so that no key needs to be looked at for a tag.
+    pub tags: bool,
 }
 
 /// What a JSON Schema mostly begins with.
@@ -40,7 +42,7 @@ pub fn is_template(text: &str) -> bool {
 
 impl<'a> Checker<'a> {
     pub fn new(source: &'a Arc<Source>) -> Self {
-        Checker { source, found: Vec::new(), variables: false }
+        Checker { source, found: Vec::new(), variables: false, tags: true }
     }
 
     pub fn error(&mut self, place: Place, code: &'static str, message: impl Into<String>) -> &mut Diagnostic {
@@ -218,7 +220,7 @@ impl<'a> Checker<'a> {
         let names_schema = keys.iter().any(|k| k.name == "schema") && node.get("schema").is_none();
         let mut schema_said = false;
         for (key, value) in entries {
-            if let Some((message, hint)) = traps::in_node(key, &self.source.text) {
+            if let Some((message, hint)) = Some(key).filter(|_| self.tags).and_then(|key| traps::in_node(key, &self.source.text)) {
                 self.error_with_hint(key.place, "yaml-trap", message, hint);
                 continue;
             }

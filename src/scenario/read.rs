@@ -27,7 +27,7 @@ fn shape(source: &Arc<Source>, keys: &'static [Key], variables: bool) -> Result<
         Ok(root) => root,
         Err(diagnostic) => return Err(vec![with_trap_hint(*diagnostic)]),
     };
-    let mut checker = Checker { variables, ..Checker::new(source) };
+    let mut checker = Checker { variables, tags: source.text.contains('!'), ..Checker::new(source) };
     match &root.value {
         Tree::Map(_) => checker.map(&root, keys),
         _ => {

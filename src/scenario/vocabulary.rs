@@ -395,7 +395,7 @@ pub static EXPECTATIONS: &[Word] = &[
         name: "expr",
         bare: false,
         kind: Text,
-        doc: "A CEL expression over `answer`, `reasoning`, `json`, `usage`, `timing`, `vars`, `status`, `headers`, `tool_calls`, `finish_reason` is true.",
+        doc: "A CEL expression over `answer`, `reasoning`, `json`, `usage`, `timing`, `vars`, `status`, `headers`, `tool_calls`, `finish_reason` is true. `timing` has `ttft_ms`, `ttfo_ms`, `ttfb_ms`, `tpot_ms`, `e2e_ms`, `max_gap_ms`; `usage` has `prompt_tokens`, `completion_tokens`, `cached_tokens`, `reasoning_tokens`.",
     },
     Word {
         name: "consistency",
@@ -604,7 +604,11 @@ const PREFIX_CACHE: Key = key(
     OneOf(&["cold", "warm"]),
     "warm (default): prompts are sent as they are; cold: each begins with a nonce, so that no answer comes from a cache",
 );
-const RATE: Key = key("pass_rate", PASS_RATE, "how large a share of the trials must pass");
+const RATE: Key = key(
+    "pass_rate",
+    PASS_RATE,
+    "how large a share of the trials must pass: with a share, so many of `repeat` that the one-sided 95 % bound (Wilson) reaches it, which for 95 % takes 52 without a miss; with `accept` and `reject` a sequential test finds how many trials it needs",
+);
 const TIMEOUT: Key = key("timeout", Duration, "for one whole request, over the target's");
 pub(super) const STREAM: Key = key("stream", Bool, "over the target's");
 const EMPTY: Key = key("allow_empty", Bool, "an empty answer is fine; default false");

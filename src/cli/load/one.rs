@@ -67,7 +67,7 @@ pub(super) fn run(
 ) -> (CaseRecord, Ended) {
     let began = Instant::now();
     let mut record = blank(load);
-    let start = Event::CaseStarted { id: load.id.clone() };
+    let start = Event::CaseStarted { id: load.id.clone(), position: 0 };
     shared.journal.write(&start);
     let soak_level = match &load.shape {
         Shape::Soak { of_load: Some(name), level, .. } => match maxima.get(name) {

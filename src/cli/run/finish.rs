@@ -37,7 +37,7 @@ impl Wanted {
     fn text<'a>(&self, record: &'a RunRecord) -> Option<&'a str> {
         let case = record.cases.iter().find(|c| c.id == self.id)?;
         let trial = case.attempts.last()?.trials.iter().find(|t| t.variant == self.version)?;
-        let turn = if let Of::Turn(n) = self.of { (n as usize).checked_sub(1)? } else { self.turn };
+        let turn = if let Of::Turn(n) = self.of { n.checked_sub(1)? } else { self.turn };
         let exchange = &trial.turns.get(turn)?.exchange;
         let text = if self.of == Of::Reasoning { &exchange.reasoning } else { &exchange.answer };
         Some(text.as_str()).filter(|text| exchange.failure.is_none() && !text.trim().is_empty())
