@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// How often a request that waits for others to give back what they reserved looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// How long it waits at most: a trial that is given up gives nothing back.
+const WAIT: Duration = Duration::from_secs(150);
+
 /// The books of a run.
 #[derive(Debug)]
 pub(super) struct Books {
@@ -56,11 +59,15 @@ impl Books {
         };
         let cost = price.map_or(0.0, |p| cost(p, prompt, output));
         let request = Reserved { prompt, tokens: prompt + output, cost };
+        let began = Instant::now();
         loop {
             match self.try_reserve(&request)? {
                 true => return Ok(request),
                 // What others have reserved may turn out smaller.
-                false => tokio::time::sleep(LOOK_AGAIN).await,
+                false if began.elapsed() < WAIT => tokio::time::sleep(LOOK_AGAIN).await,
+                false => {
+                    return Err(format!("the budget is reserved by other requests, and none gave way within {}", crate::units::show(WAIT)));
+                }
             }
         }
     }
