@@ -87,7 +87,7 @@ const USAGE: &[&str] = &["prompt_tokens", "completion_tokens", "cached_tokens", 
 /// A field of `timing` or `usage` that does not exist, and what does. Texts in quotes are no fields.
 fn unknown_field(text: &str) -> Option<String> {
     let quoted = regex::Regex::new(r#""[^"]*"|'[^']*'"#).expect("a constant");
-    let field = regex::Regex::new(r"\b(timing|usage)\.([A-Za-z_]\w*)").expect("a constant");
+    let field = regex::Regex::new(r"(?:^|[^.\w])(timing|usage)\.([A-Za-z_]\w*)").expect("a constant");
     let bare = quoted.replace_all(text, "''").into_owned();
     field.captures_iter(&bare).find_map(|c| {
         let known = if &c[1] == "timing" { TIMING } else { USAGE };

@@ -208,9 +208,11 @@ pub(super) fn facts(text: &str, all: &[Vec<String>], min: f64) -> Said {
     let holds = |alias: &String| {
         let alias = plain(alias);
         // A number is the same however it is written, and `100` is not in `1,100`.
+        // Longer ones, and those that begin with a zero, are identifiers.
+        let figure = alias.len() <= 15 && alias.starts_with(|c: char| c.is_ascii_digit() && c != '0' || c == '-');
         match alias.parse::<f64>() {
-            Ok(n) => numbers.get_or_init(|| super::numbers::find(text)).iter().any(|f| f.value == n),
-            Err(_) => begins_a_word(&have, &alias),
+            Ok(n) if figure => numbers.get_or_init(|| super::numbers::find(text)).iter().any(|f| f.value == n),
+            _ => begins_a_word(&have, &alias),
         }
     };
     let missing: Vec<String> = all.iter().filter(|aliases| !aliases.iter().any(holds)).map(|a| a.join(" / ")).collect();

@@ -35,7 +35,7 @@ pub fn value(text: &str, vars: &Map<String, Value>) -> Result<Option<Value>, Str
     let alone = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).filter(|t| !t.contains("{{") && !t.contains("}}"));
     let typed = alone.and_then(|expression| {
         let env = environment();
-        let value = env.compile_expression(expression.trim_matches(['-', ' '])).ok()?.eval(minijinja::value::Serde(vars)).ok()?;
+        let value = env.compile_expression(expression.trim()).ok()?.eval(minijinja::value::Serde(vars)).ok()?;
         serde_json::to_value(value).ok().filter(|v| !v.is_null() && !v.is_string())
     });
     Ok(Some(typed.unwrap_or(Value::String(rendered))))
