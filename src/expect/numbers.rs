@@ -58,13 +58,13 @@ const NO_NUMBERS: &[&str] =
     &["十分", "万一", "一点", "一些", "一下", "一样", "一般", "一起", "一定", "一直", "一切", "一旦", "一时", "一边", "一面"];
 
 /// What is counted or measured: behind one of these a single numeral is a number.
-const MEASURES: &str = "个個只隻条條张張本件位名人次年月日天周週号號时時点點分秒元块塊角毛岁歲米里克斤吨噸升度倍种種项項台臺辆輛家层層楼樓页頁章节節步句字词詞段行列篇首部套双雙对對瓶杯碗盒箱包袋枚颗顆粒棵支把座间間所场場届屆级級等成折代遍回趟顿頓口匹艘架寸尺刻股类類组組星礼世万亿千百钟鐘公小厘毫平立%‰";
+const MEASURES: &str = "份头头美欧英摄片朵根道门款封群幅亩罐桶例个個只隻条條张張本件位名人次年月日天周週号號时時点點分秒元块塊角毛岁歲米里克斤吨噸升度倍种種项項台臺辆輛家层層楼樓页頁章节節步句字词詞段行列篇首部套双雙对對瓶杯碗盒箱包袋枚颗顆粒棵支把座间間所场場届屆级級等成折代遍回趟顿頓口匹艘架寸尺刻股类類组組星礼世万亿千百钟鐘公小厘毫平立%‰";
 
 /// Before a single numeral that nothing follows, one of these says that it is a number.
 const SAYS: &str = "第是为為得于於共约約有达達至到近等";
 
 /// After 千 one of these makes it part of a unit: 千米, 千克.
-const KILO: &str = "米克瓦帕卡赫伏焦字";
+const KILO: &str = "米克瓦帕卡赫伏焦";
 
 impl Scan {
     fn at(&self, i: usize) -> Option<char> {
@@ -178,14 +178,17 @@ impl Scan {
         let run = &self.chars[start..end];
         let counts = |i: usize| self.at(i).is_some_and(|c| MEASURES.contains(c));
         let next = self.at(end);
-        if NO_NUMBERS.iter().any(|word| self.starts(start, word)) && !matches!(self.at(start + 2), Some('钟' | '鐘' | '半' | '整')) {
+        // 一点七五 has been read as a number already.
+        let short = end - start <= 2;
+        if short && NO_NUMBERS.iter().any(|word| self.starts(start, word)) && !matches!(self.at(start + 2), Some('钟' | '鐘' | '半' | '整'))
+        {
             return None;
         }
         // 千万不要, 百姓, 万分: units that nothing multiplies.
         if run.iter().all(|c| matches!(c, '百' | '千' | '万' | '萬' | '亿' | '億' | '佰' | '仟')) {
             return None;
         }
-        let kilo = run.last() == Some(&'千') && next.is_some_and(|c| KILO.contains(c));
+        let kilo = run.last() == Some(&'千') && !run.contains(&'万') && next.is_some_and(|c| KILO.contains(c));
         if kilo {
             let (value, end) = (numeral(&run[..run.len() - 1].iter().collect::<String>())?, end - 1);
             return Some((value, end));
@@ -227,7 +230,7 @@ impl Scan {
     fn sign(&self, start: usize) -> (f64, usize) {
         let before = |n: usize| start.checked_sub(n).and_then(|i| self.at(i));
         match before(1) {
-            Some('-' | '\u{2212}') if !before(2).is_some_and(char::is_alphanumeric) => (-1.0, start - 1),
+            Some('-' | '\u{2212}') if !before(2).is_some_and(|c| c.is_ascii_alphanumeric()) => (-1.0, start - 1),
             Some('负' | '負') => (-1.0, start - 1),
             Some('下') if before(2) == Some('零') => (-1.0, start - 2),
             _ => (1.0, start),
@@ -296,6 +299,7 @@ mod tests {
             ("百分之八十，千分之3", &[80.0, 3.0]),
             ("下午三点五十分", &[3.0, 50.0]),
             ("35 千米，三千克", &[35.0, 3.0]),
+            ("一点五亿元，一点七五米，三千字，气温-5度", &[1.5e8, 1.75, 3000.0, -5.0]),
         ];
         for (text, wanted) in cases {
             let seen = values(text);
