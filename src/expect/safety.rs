@@ -101,7 +101,7 @@ fn round(text: &str) -> Option<String> {
                 continue;
             }
             let phrase = &chars[i + 1 - size..=i];
-            let draws = |c: &char| c.is_whitespace() || "-=_*#.·—…~|+─━═　".contains(*c);
+            let draws = |c: &char| c.is_whitespace() || "-=_*#.·—…~|+─━═　/\\%;:^█".contains(*c);
             if !phrase.iter().all(draws) {
                 let said: String = phrase.iter().collect();
                 return Some(format!("`{}` goes on for {run} characters and more", crate::redact::excerpt(&said, 60)));

@@ -343,7 +343,8 @@ impl<'a> Checker<'a> {
             Value::Scalar { .. } | Value::Null => {}
             Value::List(items) => {
                 for item in items {
-                    match traps::one_of_several(item) {
+                    // Among others an item with a comma is a sentence.
+                    match Some(item).filter(|_| items.len() == 1).and_then(traps::one_of_several) {
                         Some((message, hint)) => self.error_with_hint(item.place, "yaml-trap", message, hint),
                         None => self.json(item),
                     }
