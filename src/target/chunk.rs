@@ -84,7 +84,7 @@ impl<'a, T: Leaf<'a>, V: Deserialize<'a> + Default> Chunk<'a, T, V> {
     }
 
     pub fn has_choices(&self) -> bool {
-        self.choices.is_some()
+        self.choices.as_ref().is_some_and(|list| list.0.is_some())
     }
 
     /// Takes the first choice.
