@@ -12,9 +12,6 @@ use std::time::{Duration, Instant};
 /// How often a request that waits for others to give back what they reserved looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// How long it waits at most: a trial that is given up gives nothing back.
-const WAIT: Duration = Duration::from_secs(150);
-
 /// The books of a run.
 #[derive(Debug)]
 pub(super) struct Books {
@@ -26,19 +23,57 @@ pub(super) struct Books {
 #[derive(Debug, Default)]
 struct Spent {
     requests: u64,
-    tokens: u64,
-    cost: f64,
+    taken: Amount,
     /// Of requests under way.
-    reserved_tokens: u64,
-    reserved_cost: f64,
+    reserved: Amount,
 }
 
-/// What a request under way may take.
-#[derive(Debug)]
-pub(super) struct Reserved {
-    prompt: u64,
+/// Tokens, and money in billionths of the currency: whole numbers, so that what is given back leaves no rest.
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount {
     tokens: u64,
-    cost: f64,
+    nano: u64,
+}
+
+/// A request under way, at what it may take at most. One that is given up before it is settled is booked at that: nobody knows how much
+/// of it the service did.
+#[derive(Debug)]
+pub(super) struct Reserved<'a> {
+    books: &'a Books,
+    price: Option<&'a Price>,
+    prompt: u64,
+    most: Amount,
+    settled: bool,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.book(self.most);
+        }
+    }
+}
+
+impl Reserved<'_> {
+    /// Books what the request took; a service that does not count is taken at the estimate of what it said.
+    pub fn settle(mut self, exchange: &Exchange) {
+        let counted = exchange.usage.map(|u| (u.prompt_tokens, u.completion_tokens));
+        let (prompt, output) = match counted {
+            Some(counted) => counted,
+            None if exchange.answer.is_empty() && exchange.reasoning.is_empty() => (0, 0),
+            None => (self.prompt, estimate_text(&exchange.answer) + estimate_text(&exchange.reasoning)),
+        };
+        self.settled = true;
+        self.book(amount(self.price, prompt, output));
+    }
+
+    fn book(&self, taken: Amount) {
+        let mut spent = self.books.spent.lock().expect("no panic under this lock");
+        spent.reserved.tokens -= self.most.tokens;
+        spent.reserved.nano -= self.most.nano;
+        spent.taken.tokens = spent.taken.tokens.saturating_add(taken.tokens);
+        spent.taken.nano = spent.taken.nano.saturating_add(taken.nano);
+    }
 }
 
 impl Books {
@@ -52,77 +87,68 @@ impl Books {
     }
 
     /// Takes one request off the budget, or says which budget it could exceed.
-    pub async fn reserve(&self, messages: &[Value], params: &Map<String, Value>, price: Option<&Price>) -> Result<Reserved, String> {
+    pub async fn reserve<'a>(
+        &'a self,
+        messages: &[Value],
+        params: &Map<String, Value>,
+        price: Option<&'a Price>,
+    ) -> Result<Reserved<'a>, String> {
         let (prompt, output) = match self.budget.tokens.is_some() || self.budget.cost.is_some() {
             true => estimate_turn(messages, params),
             false => (0, 0),
         };
-        let cost = price.map_or(0.0, |p| cost(p, prompt, output));
-        let request = Reserved { prompt, tokens: prompt + output, cost };
-        let began = Instant::now();
-        loop {
-            match self.try_reserve(&request)? {
-                true => return Ok(request),
-                // What others have reserved may turn out smaller.
-                false if began.elapsed() < WAIT => tokio::time::sleep(LOOK_AGAIN).await,
-                false => {
-                    return Err(format!("the budget is reserved by other requests, and none gave way within {}", crate::units::show(WAIT)));
-                }
-            }
+        let most = amount(price, prompt, output);
+        // What others have reserved may turn out smaller; each of them ends within its own time limit.
+        while !self.try_reserve(most)? {
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
+        Ok(Reserved { books: self, price, prompt, most, settled: false })
     }
 
-    fn try_reserve(&self, request: &Reserved) -> Result<bool, String> {
+    fn try_reserve(&self, most: Amount) -> Result<bool, String> {
         let mut spent = self.spent.lock().expect("no panic under this lock");
-        if let Some(max) = self.budget.requests.filter(|max| spent.requests >= *max) {
+        let Spent { requests, taken, reserved } = *spent;
+        if let Some(max) = self.budget.requests.filter(|max| requests >= *max) {
             return Err(format!("the budget of {max} requests is used up"));
         }
         if let Some(max) = self.budget.time.filter(|max| self.started.elapsed() >= *max) {
             return Err(format!("the time budget of {} is used up", crate::units::show(max)));
         }
-        if let Some(max) = self.budget.tokens.filter(|max| spent.tokens + spent.reserved_tokens + request.tokens > *max) {
-            if spent.reserved_tokens > 0 {
+        let over = |taken: u64, reserved: u64, most: u64, max: u64| taken.saturating_add(reserved).saturating_add(most) > max;
+        if let Some(max) = self.budget.tokens.filter(|max| over(taken.tokens, reserved.tokens, most.tokens, *max)) {
+            if reserved.tokens > 0 {
                 return Ok(false);
             }
             return Err(format!(
                 "the budget of {max} tokens could be exceeded: {} are used, and this request may take {} (`max_tokens` bounds it)",
-                spent.tokens, request.tokens
+                taken.tokens, most.tokens
             ));
         }
-        if let Some((max, currency)) = self.budget.cost.as_ref().filter(|(max, _)| spent.cost + spent.reserved_cost + request.cost > *max) {
-            if spent.reserved_cost > 0.0 {
+        if let Some((max, currency)) = self.budget.cost.as_ref().filter(|(max, _)| over(taken.nano, reserved.nano, most.nano, nano(*max))) {
+            if reserved.nano > 0 {
                 return Ok(false);
             }
             return Err(format!(
                 "the budget of {max} {currency} could be exceeded: {:.4} are used, and this request may cost {:.4} (`max_tokens` bounds it)",
-                spent.cost, request.cost
+                taken.nano as f64 / 1e9,
+                most.nano as f64 / 1e9
             ));
         }
         spent.requests += 1;
-        spent.reserved_tokens += request.tokens;
-        spent.reserved_cost += request.cost;
+        spent.reserved.tokens = reserved.tokens.saturating_add(most.tokens);
+        spent.reserved.nano = reserved.nano.saturating_add(most.nano);
         Ok(true)
-    }
-
-    /// Books what a request took; a service that does not count is taken at the estimate of what it said.
-    pub fn settle(&self, request: &Reserved, exchange: &Exchange, price: Option<&Price>) {
-        let counted = exchange.usage.map(|u| (u.prompt_tokens, u.completion_tokens));
-        let (prompt, output) = match counted {
-            Some(counted) => counted,
-            None if exchange.answer.is_empty() && exchange.reasoning.is_empty() => (0, 0),
-            None => (request.prompt, estimate_text(&exchange.answer) + estimate_text(&exchange.reasoning)),
-        };
-        let mut spent = self.spent.lock().expect("no panic under this lock");
-        spent.reserved_tokens -= request.tokens;
-        spent.reserved_cost -= request.cost;
-        spent.tokens += prompt + output;
-        spent.cost += price.map_or(0.0, |p| cost(p, prompt, output));
     }
 }
 
-/// In the price's currency; prices are per million tokens.
-fn cost(price: &Price, prompt: u64, output: u64) -> f64 {
-    (prompt as f64 * price.input + output as f64 * price.output) / 1e6
+/// Prices are per million tokens.
+fn amount(price: Option<&Price>, prompt: u64, output: u64) -> Amount {
+    let cost = price.map_or(0.0, |p| (prompt as f64 * p.input + output as f64 * p.output) / 1e6);
+    Amount { tokens: prompt.saturating_add(output), nano: nano(cost) }
+}
+
+fn nano(amount: f64) -> u64 {
+    (amount * 1e9).round() as u64
 }
 
 #[cfg(test)]
@@ -144,9 +170,9 @@ mod tests {
         let books = Books::new(Budget { tokens: Some(100), ..Budget::default() });
         let messages = [json!({"role": "user", "content": "你好"})];
         let first = books.reserve(&messages, &params(80), None).await.unwrap();
-        books.settle(&first, &answered(2, 30), None);
+        first.settle(&answered(2, 30));
         let second = books.reserve(&messages, &params(60), None).await.unwrap();
-        books.settle(&second, &answered(2, 60), None);
+        second.settle(&answered(2, 60));
         let why = books.reserve(&messages, &params(60), None).await.unwrap_err();
         assert!(why.contains("94 are used, and this request may take 62"), "{why}");
     }
@@ -156,7 +182,21 @@ mod tests {
         let price = Price { input: 1.0, output: 2.0, currency: "USD".into() };
         let books = Books::new(Budget { cost: Some((0.001, "USD".into())), ..Budget::default() });
         let first = books.reserve(&[], &params(400), Some(&price)).await.unwrap();
-        books.settle(&first, &answered(0, 400), Some(&price));
+        first.settle(&answered(0, 400));
         assert!(books.reserve(&[], &params(400), Some(&price)).await.unwrap_err().contains("0.0008 are used"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_given_up_counts_at_its_most_and_holds_nobody() {
+        let books = Books::new(Budget { tokens: Some(100), ..Budget::default() });
+        let sixty = params(60);
+        let given_up = books.reserve(&[], &sixty, None).await.unwrap();
+        let (why, ()) = tokio::join!(books.reserve(&[], &sixty, None), async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(given_up);
+        });
+        let why = why.unwrap_err();
+        assert!(why.contains("60 are used"), "{why}");
+        assert!(books.reserve(&[], &params(40), None).await.is_ok());
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
                     let accept = statuses(&planned.expect);
                     let request = Request { messages: &messages, params: &params, stream, total, accept: &accept };
                     let exchange = service.ask(&request, jitter).await;
-                    engine.books.settle(&reserved, &exchange, price);
+                    reserved.settle(&exchange);
                     exchange
                 }
             },

@@ -169,7 +169,7 @@ impl Engine {
                 accept: &[],
             };
             let exchange = judge.ask(&request, 0.5).await;
-            self.books.settle(&reserved, &exchange, price);
+            reserved.settle(&exchange);
             if let Some(failure) = &exchange.failure {
                 return Err(format!("the judge cannot be asked: {}", failure.message));
             }
