@@ -1,5 +1,5 @@
 //! Properties of the parsers: the result does not depend on how bytes were split, and nothing a stranger writes makes them panic.
-//! The samples under `tests/fixtures/sse` are answers of a real llama.cpp server as curl saw them, headers first.
+//! The samples under `tests/fixtures/sse` are answers of two builds of llama.cpp's server as curl saw them, mostly headers first.
 
 use proptest::prelude::*;
 use roadworthy::diagnostic::Source;
@@ -17,12 +17,12 @@ fn samples() -> Vec<(String, Vec<u8>)> {
         .map(|entry| {
             let path = entry.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
-            let at = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("headers end") + 4;
+            let at = bytes.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |at| at + 4);
             (path.file_stem().unwrap().to_string_lossy().into_owned(), bytes[at..].to_vec())
         })
         .collect();
     samples.sort();
-    assert!(samples.len() >= 6);
+    assert_eq!(samples.len(), 16);
     samples
 }
 
@@ -49,10 +49,7 @@ fn every_split_of_every_sample_decodes_alike() {
         let whole = decode(&[&body]);
         assert!(!whole.is_empty(), "{name}");
         for at in 0..=body.len() {
-            // Quadratic in the sample's size, so the long ones are split at every seventh byte.
-            if body.len() < 10_000 || at % 7 == 0 {
-                assert_eq!(decode(&[&body[..at], &body[at..]]), whole, "{name} split at {at}");
-            }
+            assert_eq!(decode(&[&body[..at], &body[at..]]), whole, "{name} split at {at}");
         }
         let bytes: Vec<&[u8]> = body.chunks(1).collect();
         assert_eq!(decode(&bytes), whole, "{name} byte by byte");
