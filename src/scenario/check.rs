@@ -65,7 +65,7 @@ impl<'a> Checker<'a> {
         }
         let form = match &node.value {
             Value::Null => {
-                if !matches!(kind, Kind::Json) {
+                if !matches!(kind, Kind::Json | Kind::Filling) {
                     self.error(node.place, "missing-value", format!("a value is missing here; expected {}", kind.says()));
                 }
                 return;
@@ -115,7 +115,8 @@ impl<'a> Checker<'a> {
                     self.error(node.place, "empty-list", "an empty list asks for nothing");
                 }
                 match inner {
-                    Kind::Json => self.json(node),
+                    Kind::Json => self.free(node, false),
+                    Kind::Filling => self.free(node, true),
                     _ => items.iter().for_each(|n| self.check(n, inner)),
                 }
             }
@@ -129,7 +130,8 @@ impl<'a> Checker<'a> {
             Kind::Range if form == Form::Map => self.map(node, RANGE_KEYS),
             Kind::Expectations => self.expectations(node),
             Kind::Expectation => self.expectation(node),
-            Kind::Json | Kind::JsonMap => self.json(node),
+            Kind::Json | Kind::JsonMap => self.free(node, false),
+            Kind::Filling => self.free(node, true),
             _ => {
                 if let Some((message, hint)) = self.scalar_error(node, kind) {
                     let diagnostic = self.error(node.place, "bad-value", message);
@@ -334,9 +336,9 @@ impl<'a> Checker<'a> {
         diagnostic.hint = near.map(|n| format!("did you mean `{n}`?"));
     }
 
-    /// Free values, where YAML readers disagree on some scalars.
-    fn json(&mut self, node: &Node) {
-        if let Some((message, hint)) = traps::in_node(node, &self.source.text).or_else(|| traps::in_value(node, &self.source.text)) {
+    /// Free values, where YAML readers disagree on some scalars; of those that fill texts the spelling of numbers counts too.
+    fn free(&mut self, node: &Node, fills: bool) {
+        if let Some((message, hint)) = traps::in_node(node, &self.source.text).or_else(|| traps::in_value(node, &self.source.text, fills)) {
             return self.error_with_hint(node.place, "yaml-trap", message, hint);
         }
         match &node.value {
@@ -346,13 +348,13 @@ impl<'a> Checker<'a> {
                     // Among others an item with a comma is a sentence.
                     match Some(item).filter(|_| items.len() == 1).and_then(traps::one_of_several) {
                         Some((message, hint)) => self.error_with_hint(item.place, "yaml-trap", message, hint),
-                        None => self.json(item),
+                        None => self.free(item, fills),
                     }
                 }
             }
             Value::Map(entries) => {
                 self.duplicates(node);
-                entries.iter().for_each(|(_, value)| self.json(value));
+                entries.iter().for_each(|(_, value)| self.free(value, fills));
             }
         }
     }

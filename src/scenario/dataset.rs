@@ -58,7 +58,7 @@ fn yaml(file: &str, text: &str) -> Result<Value, String> {
     };
     let root = super::tree::parse(&source).map_err(|d| told(&d))?;
     let mut checker = super::Checker::new(&source);
-    checker.check(&root, &super::grammar::Kind::Json);
+    checker.check(&root, &super::grammar::Kind::Filling);
     match checker.found.first() {
         Some(first) => Err(told(first)),
         None => Ok(root.json()),

@@ -24,6 +24,8 @@ pub enum Kind {
     OneOf(&'static [&'static str]),
     /// Anything, kept as JSON.
     Json,
+    /// Anything that texts may be filled with, so that its spelling counts.
+    Filling,
     /// A map of anything.
     JsonMap,
     List(&'static Kind),
@@ -76,7 +78,7 @@ impl Kind {
     /// True when a node of that form can be of this kind at all.
     pub fn takes(&self, form: Form) -> bool {
         match self {
-            Kind::Json => true,
+            Kind::Json | Kind::Filling => true,
             Kind::JsonMap | Kind::Map(_) | Kind::Dict(_) => form == Form::Map,
             Kind::List(_) | Kind::Expectations => form == Form::List,
             Kind::OneOrMany(inner) => form == Form::List || inner.takes(form),
@@ -102,7 +104,7 @@ impl Kind {
             Kind::Date => "a date such as `2026-12-31`".into(),
             Kind::Range => "a range such as `20..60`".into(),
             Kind::OneOf(words) => format!("one of {}", list(words)),
-            Kind::Json => "a value".into(),
+            Kind::Json | Kind::Filling => "a value".into(),
             Kind::JsonMap | Kind::Dict(_) => "a map".into(),
             Kind::List(inner) => format!("a list, each item {}", inner.says()),
             Kind::OneOrMany(inner) => format!("{} or a list of them", inner.says()),

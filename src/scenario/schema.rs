@@ -66,7 +66,7 @@ fn of(kind: &Kind) -> Value {
             {"type": "object", "properties": {"min": {"type": "number"}, "max": {"type": "number"}}, "additionalProperties": false},
         ]}),
         Kind::OneOf(words) => json!({"enum": words}),
-        Kind::Json => json!({}),
+        Kind::Json | Kind::Filling => json!({}),
         Kind::JsonMap => json!({"type": "object"}),
         Kind::List(inner) => json!({"type": "array", "minItems": 1, "items": of(inner)}),
         Kind::OneOrMany(inner) => json!({"anyOf": [of(inner), {"type": "array", "minItems": 1, "items": of(inner)}]}),

@@ -59,25 +59,32 @@ pub fn in_text(node: &Node, kind: &Kind, source: &str) -> Option<(String, String
     ))
 }
 
-/// Traps in free values: numbers that readers of YAML disagree on, and text that a comment cuts off.
-pub fn in_value(node: &Node, source: &str) -> Option<(String, String)> {
+/// Traps in free values: numbers that readers of YAML disagree on, and text that a comment cuts off. `fills`: the value fills texts,
+/// where `12.50` would come out as 12.5.
+pub fn in_value(node: &Node, source: &str, fills: bool) -> Option<(String, String)> {
     let Value::Scalar { text, plain: true, typed } = &node.value else { return None };
+    // A comment has a space behind its sign; `issue #12` is text that was cut.
     if *typed == Typed::Text
+        && rest_of_line(node, source).trim_start().as_bytes().get(1).is_some_and(|b| !matches!(b, b' ' | b'\t' | b'#'))
         && let Some(trap) = cut(node, text, source)
     {
         return Some(trap);
     }
     let digits = text.trim_start_matches(['-', '+']);
     let odd = digits.len() > 1 && digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(|b| b.is_ascii_alphanumeric());
-    let odd = odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_'));
-    // 1.10 would go out as 1.1, and 1e3 as 1000.
-    let odd = odd || matches!(typed, Typed::Float(f) if f.to_string() != *text && format!("{f:?}") != *text);
-    odd.then(|| {
-        (
-            format!("`{text}` is a number to some readers of YAML and text to others, and would not stay as it is written"),
+    if odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_')) {
+        return Some((
+            format!("`{text}` is a number to some readers of YAML and text to others"),
             format!("write \"{text}\" for the text, or the plain decimal number"),
-        )
-    })
+        ));
+    }
+    match typed {
+        Typed::Float(number) if fills && number.to_string() != *text && format!("{number:?}") != *text => Some((
+            format!("`{text}` is a number and would fill a text as {number}"),
+            format!("write \"{text}\" for the text, or {number} for the number"),
+        )),
+        _ => None,
+    }
 }
 
 /// Items of a list that are one scalar, because a full-width comma separates nothing.
@@ -99,13 +106,17 @@ fn is_short(text: &str) -> bool {
 
 /// Text behind which ` #` begins a comment.
 fn cut(node: &Node, text: &str, source: &str) -> Option<(String, String)> {
-    let rest = source.get(node.place.end..).and_then(|r| r.lines().next()).unwrap_or_default();
+    let rest = rest_of_line(node, source);
     let comment = rest.trim_start().strip_prefix('#').filter(|_| rest.starts_with([' ', '\t']))?;
     let whole = format!("{text} #{comment}");
     Some((
         "YAML cuts the text here: ` #` starts a comment".into(),
         format!("if it belongs to the text, write \"{}\"; else move the comment to a line of its own", whole.trim().replace('"', "\\\"")),
     ))
+}
+
+fn rest_of_line<'a>(node: &Node, source: &'a str) -> &'a str {
+    source.get(node.place.end..).and_then(|r| r.lines().next()).unwrap_or_default()
 }
 
 /// Says so when a number was written with full-width characters.

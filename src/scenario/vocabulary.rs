@@ -581,7 +581,7 @@ pub(super) const TAGS: Key = key("tags", List(&Word), "for `--tag`");
 pub(super) const TARGET: Key = key("target", Word, "a name in roadworthy.yaml; default `default`");
 pub(super) const SYSTEM: Key = key("system", PROMPT, "the system message");
 pub(super) const PARAMS_KEY: Key = key("params", PARAMS, "request parameters");
-pub(super) const VARS: Key = key("vars", JsonMap, "values for `{{ name }}` in texts");
+pub(super) const VARS: Key = key("vars", Dict(&Filling), "values for `{{ name }}` in texts");
 const RETRY: Key = key("retry", Count, "further attempts after a miss; a later pass is `flaky`; excludes `pass_rate`");
 const REPEAT: Key = key(
     "repeat",
@@ -626,7 +626,7 @@ pub const CASE_KEYS: &[Key] = &[
     SYSTEM,
     PARAMS_KEY,
     VARS,
-    key("matrix", Dict(&List(&Json)), "one case for each combination of these variables"),
+    key("matrix", Dict(&List(&Filling)), "one case for each combination of these variables"),
     key("dataset", DATASET, "one case for each row; columns are variables, `prompt` or `messages` the prompt unless the case has one"),
     TAGS,
     LAYER,
