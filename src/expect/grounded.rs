@@ -37,8 +37,14 @@ pub fn sentences(text: &str) -> Vec<&str> {
         }
     }
     out.push(text[start..].trim());
-    // The number of a list's item is no sentence.
-    out.retain(|s| s.chars().any(char::is_alphanumeric) && !s.trim_end_matches(['.', ')', '、']).chars().all(|c| c.is_ascii_digit()));
+    out.retain(|s| s.chars().any(char::is_alphanumeric));
+    // The number of a list's item is no sentence; a number alone is an answer.
+    let last = out.len().saturating_sub(1);
+    let mut i = 0..;
+    out.retain(|s| {
+        let item = s.strip_suffix(['.', ')', '、']).is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()));
+        i.next() == Some(last) || !item
+    });
     out
 }
 
@@ -113,45 +119,62 @@ const BOUNDS: &[&str] = &[
 ];
 
 /// Numbers however written: what the context is known to say.
-fn figures(text: &str) -> Vec<(f64, String)> {
-    super::numbers::find(text).into_iter().map(|n| (n.value, counted(&n))).collect()
+fn figures(text: &str) -> Vec<(f64, Counted)> {
+    super::numbers::find(text).into_iter().map(|n| (n.value, Counted::by(&n))).collect()
 }
 
 /// Numbers in digits, each with what it counts: 一 in 一些 is no claim.
-fn claims(text: &str) -> Vec<(f64, String)> {
-    super::numbers::find(text).into_iter().filter(|n| n.digits).map(|n| (n.value, counted(&n))).collect()
+fn claims(text: &str) -> Vec<(f64, Counted)> {
+    super::numbers::find(text).into_iter().filter(|n| n.digits).map(|n| (n.value, Counted::by(&n))).collect()
 }
 
-/// What a number counts: the word behind it, of Chinese the first two characters; a sign of a currency before it. Empty when neither.
-fn counted(number: &super::numbers::Found) -> String {
-    if let Some(sign) = number.before.chars().next_back().filter(|c| "$€£¥￥".contains(*c)) {
-        return sign.to_string();
-    }
-    let after = number.after.to_lowercase();
-    match after.chars().next() {
-        Some(c) if super::chinese::is_han(c) => after.chars().take_while(|c| super::chinese::is_han(*c)).take(2).collect(),
-        Some(c) if c.is_ascii_alphabetic() => {
-            let word: String = after.chars().take_while(char::is_ascii_alphabetic).collect();
-            if EMPTY.contains(&word.as_str()) { String::new() } else { stem(&word) }
+/// What a number counts: the two words behind it, of Chinese the measure; a sign of a currency before it. Empty when neither.
+struct Counted(Vec<String>);
+
+/// Chinese measures that say alone what is counted; behind others (个, 项, 次, 小时, 公里) the next character says it.
+const WHOLE_MEASURES: &str = "天年月日周秒元块角岁克米吨升度号页";
+
+impl Counted {
+    fn by(number: &super::numbers::Found) -> Counted {
+        if let Some(sign) = number.before.chars().next_back().filter(|c| "$€£¥￥".contains(*c)) {
+            return Counted(vec![sign.to_string()]);
         }
-        Some(c) if "%‰°℃".contains(c) => c.to_string(),
-        _ => String::new(),
+        let after = number.after.to_lowercase();
+        Counted(match after.chars().next() {
+            Some(c) if WHOLE_MEASURES.contains(c) => vec![c.to_string()],
+            Some(c) if super::chinese::is_han(c) => vec![after.chars().take_while(|c| super::chinese::is_han(*c)).take(2).collect()],
+            Some(c) if c.is_ascii_alphabetic() => {
+                let clause = after.split(|c: char| !c.is_ascii_alphabetic() && c != ' ').next().unwrap_or_default();
+                clause.split(' ').filter(|w| !w.is_empty()).take(2).take_while(|w| !EMPTY.contains(w)).map(stem).collect()
+            }
+            Some(c) if "%‰°℃".contains(c) => vec![c.to_string()],
+            _ => Vec::new(),
+        })
+    }
+
+    /// 30 days and 30 calendar days count the same, 30 business days do not.
+    fn is(&self, other: &Counted) -> bool {
+        let holds = |a: &Counted, b: &Counted| a.0.first().is_some_and(|first| b.0.contains(first));
+        holds(self, other) || holds(other, self)
+    }
+
+    /// Single letters may be anything.
+    fn says(&self) -> bool {
+        self.0.first().is_some_and(|w| w.chars().count() > 1 || !w.is_ascii() || matches!(w.as_str(), "%" | "$"))
     }
 }
 
 /// Why a number has no support: the context does not hold it, or holds it of something else and others of the same.
-fn invented(sentence: &str, known: &[(f64, String)]) -> Option<String> {
+fn invented(sentence: &str, known: &[(f64, Counted)]) -> Option<String> {
     let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
     claims(sentence).into_iter().find_map(|(n, what)| {
         let mut holders = known.iter().filter(|(k, _)| same(*k, n)).peekable();
         if holders.peek().is_none() {
             return Some(format!("the context does not hold {n}"));
         }
-        // Units are words only where the context uses them as such.
-        let told = what.chars().count() > 1 || "%‰$€£¥￥".contains(what.as_str());
-        let others: Vec<String> = known.iter().filter(|(_, of)| *of == what).map(|(k, _)| k.to_string()).collect();
-        let contradicted = told && !what.is_empty() && !others.is_empty() && holders.all(|(_, of)| *of != what && !of.is_empty());
-        contradicted.then(|| format!("the context says {} {what}, not {n}", others.join(", ")))
+        let others: Vec<String> = known.iter().filter(|(_, of)| of.is(&what)).map(|(k, _)| k.to_string()).collect();
+        let contradicted = what.says() && !others.is_empty() && holders.all(|(_, of)| !of.is(&what) && !of.0.is_empty());
+        contradicted.then(|| format!("the context says {} {}, not {n}", others.join(", "), what.0.join(" ")))
     })
 }
 
@@ -274,5 +297,18 @@ mod tests {
         assert_eq!(open("1. 续航12小时。\n2. 可以退货。", "电池续航12小时。支持30天内退货，可以退货。"), None);
         assert_eq!(open("保修费是1.2万元。", "保修费是1.2万元。"), None);
         assert_eq!(said(&weigh("👍", context, "", 0.4)).outcome, crate::finding::Outcome::Unjudgeable);
+        assert_eq!(said(&weigh("30", context, "", 0.4)).outcome, crate::finding::Outcome::Met);
+        assert_eq!(said(&weigh("40.", context, "", 0.4)).outcome, crate::finding::Outcome::Missed);
+    }
+
+    #[test]
+    fn the_same_measure_in_other_words_is_support() {
+        let open = |answer: &str, context: &str| weigh(answer, context, "", 0.0).into_iter().find_map(|s| s.missing);
+        let days = "Returns are possible within 30 calendar days, and refunds take 10 business days or 5 days by card.";
+        assert_eq!(open("You have 30 days.", days), None);
+        assert_eq!(open("You have 30 calendar days.", "Return it within 30 days; a refund takes 10 calendar days."), None);
+        assert!(open("A refund takes 30 business days.", days).is_some());
+        assert_eq!(open("30天免费退货。", "支持30天内退货，7天无理由换货。"), None);
+        assert!(open("7个月保修。", "保修36个月，共7个型号。").is_some());
     }
 }

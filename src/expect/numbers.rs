@@ -35,7 +35,7 @@ pub fn find(text: &str) -> Vec<Found> {
         };
         let (sign, start) = scan.sign(i);
         let text = |from: usize, to: usize| scan.chars[from.min(to)..to.min(scan.chars.len())].iter().collect::<String>();
-        let (before, after) = (text(start.saturating_sub(6), start), text(end, end + 16));
+        let (before, after) = (text(start.saturating_sub(6), start), text(end, end + 24));
         found.push(Found {
             value: sign * value,
             before: before.trim_end().to_owned(),
@@ -59,6 +59,9 @@ const NO_NUMBERS: &[&str] =
 
 /// What is counted or measured: behind one of these a single numeral is a number.
 const MEASURES: &str = "份头头美欧英摄片朵根道门款封群幅亩罐桶例个個只隻条條张張本件位名人次年月日天周週号號时時点點分秒元块塊角毛岁歲米里克斤吨噸升度倍种種项項台臺辆輛家层層楼樓页頁章节節步句字词詞段行列篇首部套双雙对對瓶杯碗盒箱包袋枚颗顆粒棵支把座间間所场場届屆级級等成折代遍回趟顿頓口匹艘架寸尺刻股类類组組星礼世万亿千百钟鐘公小厘毫平立%‰";
+
+/// What is counted by more than one only: behind 一 these make words (一方面, 一样, 一线), and 二 stands before few of them (二维码).
+const OF_SEVERAL: &str = "员員户戶桌排串束捆堆滴团團发發轮輪阵陣番幢栋棟局盘盤盆尊扇床任票国國省市县縣区區队隊班册冊卷集版期批笔筆宗针針剂劑餐席载旬夜晚昼季审審线線维維方面边邊端侧关關档單单室厅廳环環者大样樣重路声聲校科";
 
 /// Before a single numeral that nothing follows, one of these says that it is a number.
 const SAYS: &str = "第是为為得于於共约約有达達至到近等";
@@ -128,11 +131,13 @@ impl Scan {
             }
         }
         if self.at(i) == Some('.') && self.is_digit(i + 1) {
-            digits.push('.');
-            i += 1;
-            while self.is_digit(i) {
-                digits.push(self.chars[i]);
-                i += 1;
+            let end = (i + 1..).find(|k| !self.is_digit(*k)).unwrap_or(i + 1);
+            // 1949.10.1, 192.168.0.1 and 1.2.3 are dates, addresses and versions: numbers between dots.
+            let within = |at: usize| self.at(at) == Some('.');
+            let dotted = (within(end) && self.is_digit(end + 1)) || (start >= 2 && within(start - 1) && self.is_digit(start - 2));
+            if !dotted {
+                digits.extend(&self.chars[i..end]);
+                i = end;
             }
         }
         if matches!(self.at(i), Some('e' | 'E')) {
@@ -176,12 +181,11 @@ impl Scan {
         }
         let (value, end) = self.run(start)?;
         let run = &self.chars[start..end];
-        let counts = |i: usize| self.at(i).is_some_and(|c| MEASURES.contains(c));
         let next = self.at(end);
+        let counts = next.is_some_and(|c| MEASURES.contains(c) || (!matches!(run[0], '一' | '二' | '壹') && OF_SEVERAL.contains(c)));
+        let before = start.checked_sub(1).and_then(|i| self.at(i));
         // 一点七五 has been read as a number already.
-        let short = end - start <= 2;
-        if short && NO_NUMBERS.iter().any(|word| self.starts(start, word)) && !matches!(self.at(start + 2), Some('钟' | '鐘' | '半' | '整'))
-        {
+        if end - start <= 2 && NO_NUMBERS.iter().any(|word| self.starts(start, word)) && !self.tells_time_or_points(start, before) {
             return None;
         }
         // 千万不要, 百姓, 万分: units that nothing multiplies.
@@ -194,14 +198,28 @@ impl Scan {
             return Some((value, end));
         }
         if run.len() == 1 {
-            let before = start.checked_sub(1).and_then(|i| self.at(i));
             let free =
                 before.is_none_or(|c| !super::chinese::is_han(c) || SAYS.contains(c)) && next.is_none_or(|c| !super::chinese::is_han(c));
-            if !counts(end) && !free && before != Some('第') {
+            if !counts && !free && before != Some('第') {
                 return None;
             }
         }
         Some((value, end))
+    }
+
+    /// Whether 十分, 一点, 一时 count: 十分钟, 得了十分, 一点半, 下午一点, 一点三十分.
+    fn tells_time_or_points(&self, start: usize, before: Option<char>) -> bool {
+        let (unit, after) = (self.at(start + 1), self.at(start + 2));
+        match after {
+            Some('钟' | '鐘' | '半' | '整') => return true,
+            Some(c) if matches!(unit, Some('点' | '时')) && (is_numeral(c) || c.is_ascii_digit()) => return true,
+            _ => {}
+        }
+        match unit {
+            Some('分') => after.is_none_or(|c| !super::chinese::is_han(c)),
+            Some('点' | '时') => before.is_some_and(|c| "午晚晨夜".contains(c)),
+            _ => false,
+        }
     }
 
     /// Numerals in a row; 点 stands between whole and fraction only before single digits, else it tells the time.
@@ -300,6 +318,10 @@ mod tests {
             ("下午三点五十分", &[3.0, 50.0]),
             ("35 千米，三千克", &[35.0, 3.0]),
             ("一点五亿元，一点七五米，三千字，气温-5度", &[1.5e8, 1.75, 3000.0, -5.0]),
+            ("1949.10.1; 192.168.0.12; v1.2.3", &[1949.0, 10.0, 1.0, 192.0, 168.0, 0.0, 12.0, 1.0, 2.0, 3.0]),
+            ("It is 1.5. 2.5 next.", &[1.5, 2.5]),
+            ("下午一点三十分，下午一点，一时三十分，得了十分。", &[1.0, 30.0, 1.0, 1.0, 30.0, 10.0]),
+            ("三方签约，分四批发货，四大名著，两国", &[3.0, 4.0, 4.0, 2.0]),
         ];
         for (text, wanted) in cases {
             let seen = values(text);
@@ -310,8 +332,21 @@ mod tests {
 
     #[test]
     fn words_with_numerals_in_them_are_no_numbers() {
-        for text in ["一般来说，统一规定", "十分感谢", "一些", "千万不要", "万一", "一样", "一起", "唯一", "百姓"]
-        {
+        for text in [
+            "一般来说，统一规定",
+            "十分感谢",
+            "一些",
+            "千万不要",
+            "万一",
+            "一样",
+            "一起",
+            "唯一",
+            "百姓",
+            "早一点到",
+            "一方面",
+            "扫二维码",
+            "四川",
+        ] {
             assert_eq!(values(text), Vec::<f64>::new(), "{text}");
         }
         assert_eq!(values("一共五个"), [5.0]);
