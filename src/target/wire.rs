@@ -260,9 +260,9 @@ fn logprobs(exchange: &mut Exchange, value: &Value) {
     }
 }
 
-/// Moves inline `<think>…</think>` to the reasoning. Some templates open it in the prompt, so that only its end is seen: alone on a
-/// line, as models write it, for an answer may speak of the mark. Gives back where the answer begins in what was said, or nothing
-/// where it was all thinking.
+/// Moves inline `<think>…</think>` to the reasoning. Some templates open it in the prompt, so that only its end is seen. An answer may
+/// speak of the mark, so it counts alone on a line, or once in the text and behind a sentence. Gives back where the answer begins in
+/// what was said, or nothing where it was all thinking.
 fn split_think(exchange: &mut Exchange) -> Option<usize> {
     const END: &str = "</think>";
     let said = std::mem::take(&mut exchange.answer);
@@ -272,9 +272,17 @@ fn split_think(exchange: &mut Exchange) -> Option<usize> {
         (before.trim_end_matches([' ', '\t']).ends_with('\n') || before.trim().is_empty())
             && (after.trim().is_empty() || after.starts_with('\n'))
     };
+    let behind_a_sentence = |at: &usize| {
+        let before = said[..*at].trim_end();
+        before.ends_with(['.', '!', '?', '…', '。', '！', '？', ')', '）', '"', '”']) && before.matches('`').count() % 2 == 0
+    };
+    let ends: Vec<usize> = said.match_indices(END).map(|(at, _)| at).collect();
     let end = match opened {
-        Some(_) => said.find(END),
-        None => said.match_indices(END).map(|(at, _)| at).find(alone).filter(|at| !said[..*at].contains("<think>")),
+        Some(_) => ends.first().copied(),
+        None => {
+            let end = ends.iter().find(|at| alone(at)).or(ends.first().filter(|at| ends.len() == 1 && behind_a_sentence(at)));
+            end.copied().filter(|at| !said[..*at].contains("<think>"))
+        }
     };
     let Some(end) = end else {
         if let Some(rest) = opened {
@@ -350,8 +358,12 @@ mod tests {
         assert_eq!((e.reasoning.as_str(), e.answer.as_str(), e.timing.ttfo), ("hm", "42", Some(Duration::from_millis(300))));
         let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"opened in the prompt\n</think>\n\n42"},"finish_reason":"stop"}]}"#]);
         assert_eq!((e.reasoning.as_str(), e.answer.as_str()), ("opened in the prompt", "42"));
-        let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"delete </think> here"},"finish_reason":"stop"}]}"#]);
-        assert_eq!((e.reasoning.as_str(), e.answer.as_str()), ("", "delete </think> here"));
+        let e = stream(&[r#"{"choices":[{"index":0,"delta":{"content":"We should greet.</think>Hello"},"finish_reason":"stop"}]}"#]);
+        assert_eq!((e.reasoning.as_str(), e.answer.as_str()), ("We should greet.", "Hello"));
+        for answer in ["delete </think> here", "Write `a. </think>` there"] {
+            let e = stream(&[&json!({"choices": [{"index": 0, "delta": {"content": answer}, "finish_reason": "stop"}]}).to_string()]);
+            assert_eq!((e.reasoning.as_str(), e.answer.as_str()), ("", answer));
+        }
         let e = stream(&[
             r#"{"choices":[{"index":0,"delta":{"reasoning_content":"hm"}}]}"#,
             r#"{"choices":[{"index":0,"delta":{"content":"42"},"finish_reason":"stop"}]}"#,

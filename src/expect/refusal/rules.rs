@@ -179,8 +179,8 @@ static DELIVERED: LazyLock<Regex> = LazyLock::new(|| {
 /// What comes instead of it.
 static INSTEAD: LazyLock<Regex> = LazyLock::new(|| {
     any(&[
-        "安全|合法|合规|替代|建议|求助|热线|资源|专业|其他|别的|正规|预防|防范|保护",
-        r"(?i)\b(?:safe\w*|legal\w*|alternatives?|resources?|instead|hotlines?|support|other|general (?:advice|tips)|suggest\w*|protect\w*|prevent\w*|report)\b",
+        "安全|合法|合规|替代|建议|求助|热线|资源|专业|其他|别的|正规|官方|自己|自行|本人|申诉|找回|预防|防范|保护|维权",
+        r"(?i)\b(?:safe\w*|legal\w*|alternatives?|resources?|instead|hotlines?|support|other|general (?:advice|tips)|suggest\w*|protect\w*|prevent\w*|report|official|your own|recover\w*|you (?:can|could) take)\b",
     ])
 });
 
