@@ -1,13 +1,18 @@
 //! Specification by example: every `tests/spec/**/*.yaml` is run by the real binary, and what people see, the JUnit file and the
 //! exit code are compared with what stands beside it. `UPDATE=1 cargo test --test spec` rewrites them; read the diff.
 //!
-//! A first line `# args: …` adds flags.
+//! Comments at the top of an example steer it: `# args: …` adds flags, `# command: …` is called instead of `run`, and `# signal: INT`
+//! interrupts the run once a case has finished.
 
 mod common;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
+use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spec");
@@ -17,31 +22,68 @@ fn main() {
         files.extend(entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|x| x == "yaml")));
     }
     files.sort();
+    let plain = plain_server().expect("a port on loopback");
     let trials = files.into_iter().map(|file| {
         let name = file.strip_prefix(&root).unwrap().with_extension("").to_string_lossy().into_owned();
         let root = root.clone();
-        Trial::test(name, move || example(&root, &file).map_err(Failed::from))
+        Trial::test(name, move || example(&root, &file, plain).map_err(Failed::from))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
 }
 
-fn example(root: &Path, file: &Path) -> Result<(), String> {
+/// A server that speaks no TLS, for those who ask it for TLS.
+fn plain_server() -> std::io::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+        }
+    });
+    Ok(port)
+}
+
+/// Sends the signal once a case is in the journal.
+fn interrupt(child: &Child, signal: &str, out: &Path) -> Result<(), String> {
+    let finished = || {
+        let mut journals = std::fs::read_dir(out).into_iter().flatten().flatten().filter_map(|e| std::fs::read_to_string(e.path()).ok());
+        journals.any(|text| text.contains("case_finished"))
+    };
+    let start = Instant::now();
+    while !finished() {
+        if start.elapsed() > Duration::from_secs(20) {
+            return Err("no case finished within 20 s".into());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().map_err(|e| e.to_string())?;
+    if sent.success() { Ok(()) } else { Err(format!("`kill -s {signal}` failed")) }
+}
+
+fn example(root: &Path, file: &Path, plain: u16) -> Result<(), String> {
     let temp = tempfile::tempdir().map_err(|e| e.to_string())?;
     let junit = temp.path().join("junit.xml");
-    let head = String::from_utf8_lossy(&std::fs::read(file).map_err(|e| e.to_string())?).lines().next().unwrap_or_default().to_owned();
-    let extra: Vec<&str> = head.strip_prefix("# args: ").map(|a| a.split_whitespace().collect()).unwrap_or_default();
+    let written = String::from_utf8_lossy(&std::fs::read(file).map_err(|e| e.to_string())?).into_owned();
+    let head: Vec<&str> = written.lines().take_while(|line| line.starts_with('#')).collect();
+    let said = |what: &str| head.iter().find_map(|line| line.strip_prefix("# ")?.strip_prefix(what)?.strip_prefix(": "));
+    let words = |what: &str| said(what).map(|words| words.split_whitespace().collect::<Vec<_>>());
     let mut command = common::roadworthy();
-    let output = command
-        .current_dir(root)
-        .arg("run")
-        .arg(file.strip_prefix(root).unwrap())
-        .args(["--test-threads", "1", "--color", "never", "--out"])
-        .arg(temp.path())
-        .arg("--junit")
-        .arg(&junit)
-        .args(extra)
-        .output()
-        .map_err(|e| e.to_string())?;
+    command.current_dir(root).env("SPEC_PLAIN_PORT", plain.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    match words("command") {
+        Some(words) => command.args(words),
+        None => command
+            .arg("run")
+            .arg(file.strip_prefix(root).unwrap())
+            .args(["--test-threads", "1", "--color", "never", "--out"])
+            .arg(temp.path())
+            .arg("--junit")
+            .arg(&junit)
+            .args(words("args").unwrap_or_default()),
+    };
+    let child = command.spawn().map_err(|e| e.to_string())?;
+    let interrupted = said("signal").map_or(Ok(()), |signal| interrupt(&child, signal, temp.path()));
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
+    interrupted?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let seen =
         format!("exit: {}\n--- stdout\n{}--- stderr\n{}", output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr));

@@ -71,25 +71,25 @@ pub struct ProjectArgs {
 #[derive(Debug, Args, Clone, Default)]
 pub struct CommonArgs {
     /// Configuration file; default: roadworthy.yaml here or in a folder above
-    #[arg(long, env = "ROADWORTHY_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "ROADWORTHY_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Profile of the configuration
-    #[arg(long, env = "ROADWORTHY_PROFILE", value_name = "NAME")]
+    #[arg(long, global = true, env = "ROADWORTHY_PROFILE", value_name = "NAME")]
     pub profile: Option<String>,
     /// Target used where a scenario names none, and the one that --base-url and --model change
-    #[arg(long, env = "ROADWORTHY_TARGET", value_name = "NAME")]
+    #[arg(long, global = true, env = "ROADWORTHY_TARGET", value_name = "NAME")]
     pub target: Option<String>,
     /// Address of the service, such as http://127.0.0.1:8000/v1
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     pub base_url: Option<String>,
     /// Model name to send
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub model: Option<String>,
     /// Requests at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, global = true, value_name = "N")]
     pub concurrency: Option<u64>,
     /// Color of the output
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
 }
 

@@ -255,6 +255,11 @@ impl CaseRecord {
         self.scenario == "suite" && self.fingerprint.is_empty()
     }
 
+    /// True for what was under way when the run ended: all that is known is that it began.
+    pub fn is_cut_off(&self) -> bool {
+        self.verdict == Verdict::Error && self.fingerprint.is_empty() && !self.is_suite()
+    }
+
     /// Takes personal data out of everything that came from the service or was sent to it. Each mask tells the kind.
     pub fn mask_personal(&mut self) {
         let attempts = &mut self.attempts;

@@ -167,12 +167,21 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
         let names: Vec<String> = slow.iter().take(3).map(|c| format!("{} {}", c.id, show(c.took))).collect();
         out.push_str(&harmless(&format!("slowest: {}\n", names.join(" · "))));
     }
+    let cut_off: Vec<&str> = record.judged().filter(|c| c.is_cut_off()).map(|c| c.id.as_str()).collect();
+    if !cut_off.is_empty() {
+        let more = if cut_off.len() > NAMED { format!(" and {} more", cut_off.len() - NAMED) } else { String::new() };
+        let named = cut_off[..cut_off.len().min(NAMED)].join(" · ");
+        out.push_str(&harmless(&format!("under way at the end, so without a verdict: {named}{more}\n")));
+    }
     out.push_str(&totals(record, style));
     if retried > 0 {
         out.push_str(&format!("{} sent again before any answer had begun\n", plural(retried, "request")));
     }
     out
 }
+
+/// Cases named in one line, at most.
+const NAMED: usize = 8;
 
 /// How often repeated cases pass, and the chances that follow: all of k trials, or one of k.
 fn repeats(record: &RunRecord) -> String {
@@ -222,9 +231,9 @@ fn totals(record: &RunRecord, style: Style) -> String {
         }
     } else {
         line.push_str("; the run was cut off");
-        if let Some(planned) = record.header.planned.filter(|n| *n > record.cases.len() as u64) {
-            line.push_str(&format!(", {} of {planned} cases had not begun", planned - record.cases.len() as u64));
-        }
+    }
+    if let Some(planned) = record.header.planned.filter(|n| *n > record.cases.len() as u64) {
+        line.push_str(&format!(", {} of {planned} cases had not begun", planned - record.cases.len() as u64));
     }
     line.push('\n');
     line

@@ -491,7 +491,17 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         next = e.source();
     }
-    parts.pop().unwrap_or_default()
+    let text = parts.pop().unwrap_or_default();
+    // What the TLS library names by its own words.
+    let known = [
+        ("InvalidContentType", "it does not speak TLS; is the address `http://`?"),
+        ("UnknownIssuer", "nobody known here has signed its certificate; `ca_file` names further authorities"),
+        ("NotValidForName", "its certificate is for another host"),
+    ];
+    match known.iter().find(|(word, _)| text.contains(word)) {
+        Some((_, meaning)) => format!("{meaning} ({text})"),
+        None => text,
+    }
 }
 
 /// A response whose body is on its way.

@@ -28,7 +28,7 @@ pub async fn wait_until_ready(service: &Service, tell: impl Fn(String)) -> Resul
             Ok(Err(e)) => {
                 let text = super::http::chain(&e);
                 let what = if text.to_lowercase().contains("connection refused") { "connection refused".to_owned() } else { text };
-                last = format!("{what} by {}", service.base_url);
+                last = format!("{}: {what}", service.base_url);
             }
             Err(_) => last = format!("{url} does not answer"),
         }
