@@ -1,5 +1,6 @@
 //! Serves a script over HTTP.
 
+use super::metrics::Counters;
 use super::script::{Rule, Script, tokens};
 use crate::clock::Pacer;
 use axum::Router;
@@ -54,17 +55,6 @@ struct Service {
     leaked: Mutex<Vec<Vec<u8>>>,
 }
 
-#[derive(Default)]
-struct Counters {
-    requests: AtomicU64,
-    running: AtomicU64,
-    waiting: AtomicU64,
-    finished: AtomicU64,
-    prompt_tokens: AtomicU64,
-    generation_tokens: AtomicU64,
-    ttft_us: AtomicU64,
-}
-
 /// Starts on a loopback port (0: any free one).
 pub async fn start(script: Script, port: u16) -> std::io::Result<Running> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
@@ -76,7 +66,7 @@ pub async fn start(script: Script, port: u16) -> std::io::Result<Running> {
         slots: script.slots.map(|n| Arc::new(Semaphore::new(n))),
         stop: Notify::new(),
         log,
-        counters: Counters::default(),
+        counters: Counters::new(),
         repeats: Mutex::default(),
         cached: Mutex::default(),
         leaked: Mutex::default(),
@@ -151,24 +141,7 @@ async fn embeddings(State(service): State<Arc<Service>>, axum::Json(asked): axum
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
-    let c = &service.counters;
-    let model = &service.script.model;
-    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let finished = load(&c.finished);
-    let text = format!(
-        "# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{{model_name=\"{model}\"}} {}\n\
-         # TYPE vllm:num_requests_waiting gauge\nvllm:num_requests_waiting{{model_name=\"{model}\"}} {}\n\
-         # TYPE vllm:request_success_total counter\nvllm:request_success_total{{model_name=\"{model}\",finished_reason=\"stop\"}} {finished}\n\
-         # TYPE vllm:prompt_tokens_total counter\nvllm:prompt_tokens_total{{model_name=\"{model}\"}} {}\n\
-         # TYPE vllm:generation_tokens_total counter\nvllm:generation_tokens_total{{model_name=\"{model}\"}} {}\n\
-         # TYPE vllm:time_to_first_token_seconds histogram\nvllm:time_to_first_token_seconds_bucket{{model_name=\"{model}\",le=\"+Inf\"}} {finished}\n\
-         vllm:time_to_first_token_seconds_sum{{model_name=\"{model}\"}} {:.6}\nvllm:time_to_first_token_seconds_count{{model_name=\"{model}\"}} {finished}\n",
-        load(&c.running),
-        load(&c.waiting),
-        load(&c.prompt_tokens),
-        load(&c.generation_tokens),
-        load(&c.ttft_us) as f64 / 1e6,
-    );
+    let text = service.counters.page(&service.script.model, service.script.slots);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -313,28 +286,43 @@ async fn answer(service: Arc<Service>, headers: HeaderMap, body: Bytes, chat: bo
         // The connection goes with the service; this never returns an answer.
         std::future::pending::<()>().await;
     }
-    if let Some(status) = fault.status {
-        let message = fault.message.as_deref().unwrap_or("simulated fault");
-        let mut response = match &fault.body {
-            Some(text) => (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text.clone()).into_response(),
-            None => error(status, message, fault.error_type.as_deref().unwrap_or("server_error")),
-        };
-        if let Some(value) = fault.retry_after.and_then(|d| d.as_secs().to_string().parse().ok()) {
-            response.headers_mut().insert(header::RETRY_AFTER, value);
+    let mut response = match told(rule) {
+        Some(response) => response,
+        None => {
+            let reply = Reply::make(&service, rule, &asked, &mut rng, received, number, chat);
+            if asked.stream { stream(service.clone(), reply) } else { whole(service.clone(), reply).await }
         }
-        return response;
-    }
-    if let Some(text) = &fault.body {
-        return ([(header::CONTENT_TYPE, fault.content_type.clone().unwrap_or_else(|| "text/html".into()))], text.clone()).into_response();
-    }
-    let reply = Reply::make(&service, rule, &asked, &mut rng, received, number, chat);
-    let mut response = if asked.stream { stream(service.clone(), reply) } else { whole(service.clone(), reply).await };
+    };
     for (name, value) in &rule.headers {
         if let (Ok(name), Ok(value)) = (name.parse::<header::HeaderName>(), value.parse()) {
             response.headers_mut().insert(name, value);
         }
     }
     response
+}
+
+/// The response of a rule that answers with a status or a body of its own.
+fn told(rule: &Rule) -> Option<Response> {
+    let fault = &rule.fault;
+    let status = match fault.status {
+        Some(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        None if fault.body.is_some() => StatusCode::OK,
+        None => return None,
+    };
+    let mut response = match &fault.body {
+        Some(text) => {
+            let kind = fault.content_type.clone().unwrap_or_else(|| "text/html".into());
+            (status, [(header::CONTENT_TYPE, kind)], text.clone()).into_response()
+        }
+        None => {
+            let message = fault.message.as_deref().unwrap_or("simulated fault");
+            error(status.as_u16(), message, fault.error_type.as_deref().unwrap_or("server_error"))
+        }
+    };
+    if let Some(value) = fault.retry_after.and_then(|d| d.as_secs().to_string().parse().ok()) {
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    Some(response)
 }
 
 /// Everything that is decided about an answer before its first byte.
@@ -465,35 +453,60 @@ impl Reply {
 }
 
 /// Waits for a slot; the wait is part of the time to first token, as in a real service.
-async fn slot(service: &Service) -> Option<OwnedSemaphorePermit> {
+async fn slot(service: &Arc<Service>) -> Option<OwnedSemaphorePermit> {
     let slots = service.slots.clone()?;
-    service.counters.waiting.fetch_add(1, Ordering::Relaxed);
-    let permit = slots.acquire_owned().await.ok();
-    service.counters.waiting.fetch_sub(1, Ordering::Relaxed);
-    permit
+    let _waiting = Counted::new(service, |c| &c.waiting);
+    slots.acquire_owned().await.ok()
 }
 
-/// Counts a request as running until it is dropped, also when the client hangs up.
-struct InFlight(Arc<Service>);
+/// Counts a request in a gauge until it is dropped, also when the client hangs up.
+struct Counted {
+    service: Arc<Service>,
+    gauge: fn(&Counters) -> &AtomicU64,
+}
+
+impl Counted {
+    fn new(service: &Arc<Service>, gauge: fn(&Counters) -> &AtomicU64) -> Counted {
+        gauge(&service.counters).fetch_add(1, Ordering::Relaxed);
+        Counted { service: service.clone(), gauge }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.gauge)(&self.service.counters).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request that has a slot. One that is dropped before it finished was given up by its client.
+struct InFlight {
+    running: Counted,
+    finished: bool,
+}
 
 impl InFlight {
-    fn new(service: &Arc<Service>) -> InFlight {
-        service.counters.running.fetch_add(1, Ordering::Relaxed);
-        InFlight(service.clone())
+    fn new(service: &Arc<Service>, received: Instant) -> InFlight {
+        service.counters.queued.add(received.elapsed());
+        InFlight { running: Counted::new(service, |c| &c.running), finished: false }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.counters.running.fetch_sub(1, Ordering::Relaxed);
+        if !self.finished {
+            self.running.service.counters.aborted.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 async fn whole(service: Arc<Service>, reply: Reply) -> Response {
     let _slot = slot(&service).await;
-    let _running = InFlight::new(&service);
+    let mut running = InFlight::new(&service, reply.received);
     let total: Duration = reply.ttft + reply.gaps.iter().sum::<Duration>();
+    let first = Instant::now() + reply.ttft;
     service.pacer.sleep_until(Instant::now() + total).await;
+    service.counters.to_first.add(first.saturating_duration_since(reply.received));
+    reply.gaps.iter().for_each(|gap| service.counters.between.add(*gap));
     if reply.stall_after.is_some() {
         service.pacer.sleep_until(Instant::now() + reply.stall_after.map_or(Duration::ZERO, |(_, d)| d)).await;
     }
@@ -536,7 +549,7 @@ async fn whole(service: Arc<Service>, reply: Reply) -> Response {
         let list: Vec<Value> = (0..reply.prompt_tokens).map(|i| if i == 0 { Value::Null } else { one.clone() }).collect();
         body["prompt_logprobs"] = json!(list);
     }
-    finish(&service, &reply);
+    finish(&service, &reply, &mut running);
     if reply.error_after.is_some() {
         return axum::Json(json!({"error": {"message": "simulated fault inside the answer", "type": "server_error"}})).into_response();
     }
@@ -561,13 +574,18 @@ async fn whole(service: Arc<Service>, reply: Reply) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn finish(service: &Service, reply: &Reply) {
+fn finish(service: &Service, reply: &Reply, running: &mut InFlight) {
+    running.finished = true;
     if service.script.leaks > 0 {
         service.leaked.lock().expect("no panic under this lock").push(vec![1; service.script.leaks as usize]);
     }
-    service.counters.finished.fetch_add(1, Ordering::Relaxed);
-    service.counters.prompt_tokens.fetch_add(reply.prompt_tokens, Ordering::Relaxed);
-    service.counters.generation_tokens.fetch_add(reply.parts.len() as u64, Ordering::Relaxed);
+    let c = &service.counters;
+    let ended = if reply.finish == "length" { &c.cut } else { &c.stopped };
+    ended.fetch_add(1, Ordering::Relaxed);
+    c.prompt_tokens.fetch_add(reply.prompt_tokens, Ordering::Relaxed);
+    c.cached_tokens.fetch_add(reply.cached_tokens, Ordering::Relaxed);
+    c.generation_tokens.fetch_add(reply.parts.len() as u64, Ordering::Relaxed);
+    c.whole.add(reply.received.elapsed());
 }
 
 /// Where a stream stands.
@@ -579,11 +597,13 @@ struct Streaming {
     due: Instant,
     slot: Option<OwnedSemaphorePermit>,
     running: Option<InFlight>,
+    /// When the last part was written.
+    last: Option<Instant>,
     sent: usize,
 }
 
 fn stream(service: Arc<Service>, reply: Reply) -> Response {
-    let state = Streaming { due: Instant::now(), service, reply, step: 0, slot: None, running: None, sent: 0 };
+    let state = Streaming { due: Instant::now(), service, reply, step: 0, slot: None, running: None, last: None, sent: 0 };
     let events = futures_util::stream::unfold(state, |mut state| async move { state.next().await.map(|item| (item, state)) });
     ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")], Body::from_stream(events)).into_response()
 }
@@ -599,7 +619,7 @@ impl Streaming {
         let parts = reply.parts.len();
         if self.step == 0 {
             self.slot = slot(&self.service).await;
-            self.running = Some(InFlight::new(&self.service));
+            self.running = Some(InFlight::new(&self.service, reply.received));
             self.due = Instant::now() + reply.ttft;
             self.step = 1;
             if reply.chat {
@@ -634,9 +654,10 @@ impl Streaming {
         }
         let item = if done < parts {
             self.service.pacer.sleep_until(self.due).await;
-            if done == 0 {
-                let ttft = self.reply.received.elapsed();
-                self.service.counters.ttft_us.fetch_add(ttft.as_micros() as u64, Ordering::Relaxed);
+            let now = Instant::now();
+            match self.last.replace(now) {
+                None => self.service.counters.to_first.add(now - self.reply.received),
+                Some(last) => self.service.counters.between.add(now - last),
             }
             if let Some(gap) = self.reply.gaps.get(done) {
                 self.due += *gap;
@@ -655,9 +676,10 @@ impl Streaming {
             self.service.log(self.reply.number, "finish");
             self.reply.frame(last)
         } else if done == parts + 1 {
-            finish(&self.service, &self.reply);
+            if let Some(mut running) = self.running.take() {
+                finish(&self.service, &self.reply, &mut running);
+            }
             self.slot = None;
-            self.running = None;
             if self.reply.usage {
                 let event = json!({"id": format!("sim-{}", self.reply.number), "object": "chat.completion.chunk", "model": self.reply.model, "choices": [], "usage": self.reply.usage_json()});
                 Bytes::from(format!("data: {event}\n\n"))

@@ -274,7 +274,7 @@ fn split_think(exchange: &mut Exchange) -> Option<usize> {
     };
     let behind_a_sentence = |at: &usize| {
         let before = said[..*at].trim_end();
-        before.ends_with(['.', '!', '?', '…', '。', '！', '？', ')', '）', '"', '”']) && before.matches('`').count() % 2 == 0
+        before.ends_with(['.', '!', '?', '…', '。', '！', '？', ')', '）', '"', '”']) && before.matches('`').count().is_multiple_of(2)
     };
     let ends: Vec<usize> = said.match_indices(END).map(|(at, _)| at).collect();
     let end = match opened {
