@@ -50,7 +50,11 @@ pub enum Topic {
     Threshold,
     Transport,
     Timeout,
-    Config,
+    /// A limit that history sets.
+    Regression,
+    /// What is not the service's doing: a judge that is down, a target that is missing.
+    #[serde(alias = "config")]
+    Internal,
 }
 
 impl Topic {
@@ -62,7 +66,8 @@ impl Topic {
             Topic::Threshold => "threshold",
             Topic::Transport => "transport",
             Topic::Timeout => "timeout",
-            Topic::Config => "config",
+            Topic::Regression => "regression",
+            Topic::Internal => "internal",
         }
     }
 }

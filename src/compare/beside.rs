@@ -74,7 +74,7 @@ fn slower(cases: &[&CaseRecord], word: &str, metric: Metric, limit: f64) -> Find
         expectation: format!("beside_{word}"),
         line: 0,
         outcome,
-        topic: Topic::Threshold,
+        topic: Topic::Regression,
         why,
         evidence,
     };

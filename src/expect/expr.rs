@@ -46,7 +46,7 @@ impl Expr {
         let text = crate::redact::excerpt(&self.text, 120);
         match self.value(context) {
             Ok(cel::Value::Bool(met)) => Said::content(met, format!("`{text}` is {met}")),
-            Ok(other) => Said::cannot(format!("`{text}` gives {other:?}, and an expectation needs true or false")),
+            Ok(other) => Said::cannot(format!("`{text}` gives a {}, and an expectation needs true or false", other.type_of())),
             Err(Failed::Run(e)) => Said::blind(Topic::Content, format!("`{text}` has no value: {e}")),
             Err(Failed::Name(name, e)) => Said::cannot(format!("`{name}` cannot be handed to the expression: {e}")),
         }

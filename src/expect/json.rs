@@ -1,7 +1,7 @@
 //! Answers read as JSON: schemas, and checks on the values at paths.
 
 use super::length::{Unit, measure};
-use super::text::{Search, affix, contains};
+use super::text::{Search, affix, contains, nfc};
 use super::{Pattern, Said};
 use crate::finding::{Outcome, Topic};
 use crate::units::Range;
@@ -317,6 +317,7 @@ fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         // Whole numbers are compared exactly: as floats, neighbours above 2^53 would be equal.
         (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => x.as_f64() == y.as_f64(),
+        (Value::String(x), Value::String(y)) => nfc(x) == nfc(y),
         (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y)),
         (Value::Object(x), Value::Object(y)) => x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| same(v, w))),
         _ => a == b,

@@ -35,6 +35,7 @@ pub use length::Unit;
 pub use numbers::{NumberCheck, find as find_numbers};
 pub use refusal::refusal;
 pub use service::{ErrorShape, HeaderCheck, LatencyMetric, TokenCount};
+pub(crate) use text::nfc;
 pub use text::{Search, identifiers};
 
 use crate::exchange::{Exchange, FailureKind};
@@ -260,7 +261,7 @@ impl Said {
     }
 
     fn cannot(why: impl Into<String>) -> Said {
-        Said { outcome: Outcome::Unjudgeable, ..Said::when(false, Topic::Config, why) }
+        Said { outcome: Outcome::Unjudgeable, ..Said::when(false, Topic::Internal, why) }
     }
 
     fn evidence(mut self, line: impl Into<String>) -> Said {

@@ -86,7 +86,7 @@ pub fn judge(
     };
     let outcome = lines.iter().map(|(o, _)| *o).max_by_key(|o| worst(*o)).unwrap_or(Outcome::Inconclusive);
     let decisive: Vec<&str> = lines.iter().filter(|(o, _)| *o == outcome).map(|(_, l)| l.as_str()).collect();
-    let mut told = Said { outcome, ..Said::when(false, Topic::Threshold, decisive.join("; ")) };
+    let mut told = Said { outcome, ..Said::when(false, Topic::Regression, decisive.join("; ")) };
     for (_, line) in lines.iter().filter(|(o, _)| *o != outcome) {
         told = told.evidence(line.clone());
     }

@@ -60,7 +60,7 @@ pub fn judge(cases: &[Measured<'_>], history: &History, parts: usize) -> (Vec<Fi
             expectation: format!("suite_{}", metric.word()),
             line: 0,
             outcome: if missed && measurements > 1 { Outcome::Missed } else { Outcome::Met },
-            topic: Topic::Threshold,
+            topic: Topic::Regression,
             why: match measurements {
                 1 => format!("{}: {}", metric.word(), judged.line),
                 n => format!("{}: {}; measured {n} times", metric.word(), judged.line),

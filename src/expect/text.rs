@@ -17,7 +17,7 @@ pub struct Search {
 }
 
 /// The composed form; most text is in it already.
-pub(super) fn nfc(text: &str) -> Cow<'_, str> {
+pub(crate) fn nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
 }
 
@@ -122,7 +122,7 @@ impl Pattern {
 }
 
 pub(super) fn matches(text: &str, pattern: &Pattern, count: Option<Range>) -> Said {
-    let found = match pattern.count(text) {
+    let found = match pattern.count(&nfc(text)) {
         Ok(n) => n,
         Err(why) => return Said::cannot(why),
     };
@@ -236,6 +236,8 @@ mod tests {
             contains("cafe\u{301}", &Search { any: vec!["café".into()], case_sensitive: true, ..Search::default() }).outcome,
             Outcome::Met
         );
+        let pattern = Pattern::Linear(regex::Regex::new("caf[é]$").unwrap());
+        assert_eq!(matches("cafe\u{301}", &pattern, None).outcome, Outcome::Met);
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub fn judge(expectations: &[LoadExpectation], load: &LoadRecord, shape: &Shape,
             expectation: "valid_run".into(),
             line: 0,
             outcome: Outcome::Unjudgeable,
-            topic: Topic::Config,
+            topic: Topic::Internal,
             why,
             evidence: Vec::new(),
         }];

@@ -2,7 +2,7 @@
 //! names without seeds or times; characters that XML forbids are shown, not dropped.
 
 use super::terminal;
-use crate::finding::Outcome;
+use crate::finding::{Outcome, Topic};
 use crate::record::{CaseRecord, RunRecord, Verdict};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use std::collections::BTreeMap;
@@ -10,11 +10,15 @@ use std::collections::BTreeMap;
 /// Bytes of evidence kept per case.
 const MAX_BODY: usize = 64 << 10;
 
+/// Bytes of evidence kept per file: GitLab reads no report above 30 MB, and some characters grow when they are escaped.
+const MAX_TEXT: usize = 20 << 20;
+
 /// Renders the record. Suites are scenario files, in the order of their names.
 /// `attachment` is a file that GitLab shows with each case that did not pass.
 pub fn render(record: &RunRecord, attachment: Option<&str>) -> Result<String, String> {
     let mut report = Report::new("roadworthy");
     let timestamp = record.header.started_at.parse::<jiff::Timestamp>().ok();
+    let mut room = MAX_TEXT;
     let mut suites: BTreeMap<&str, Vec<&CaseRecord>> = BTreeMap::new();
     for case in &record.cases {
         suites.entry(case.file.as_str()).or_default().push(case);
@@ -28,24 +32,28 @@ pub fn render(record: &RunRecord, attachment: Option<&str>) -> Result<String, St
             suite.extra.insert("timestamp".into(), at.to_string().into());
         }
         for case in cases {
-            suite.add_test_case(test_case(case, attachment));
+            suite.add_test_case(test_case(case, attachment, &mut room));
         }
         report.add_test_suite(suite);
     }
     report.to_string().map_err(|e| e.to_string())
 }
 
-fn test_case(case: &CaseRecord, attachment: Option<&str>) -> TestCase {
-    let mut out = TestCase::new(visible(case.id.split_once("::").map_or(case.id.as_str(), |(_, name)| name)), status(case));
+fn test_case(case: &CaseRecord, attachment: Option<&str>, room: &mut usize) -> TestCase {
+    let mut out = TestCase::new(visible(case.id.split_once("::").map_or(case.id.as_str(), |(_, name)| name)), status(case, room));
     out.set_classname(visible(case.id.split("::").next().unwrap_or_default()));
     out.set_time(case.took);
     out.extra.insert("file".into(), case.file.as_str().into());
     out.extra.insert("line".into(), case.line.to_string().as_str().into());
     out.add_property(Property::new("verdict", case.verdict.word()));
+    let sent_again: usize = case.exchanges().map(|e| e.transport_retries.len()).sum();
+    if sent_again > 0 {
+        out.add_property(Property::new("transport_retries", sent_again.to_string()));
+    }
     // Failures and errors carry their evidence in their body; what shows as passed has no other place for it.
     let mut text = String::new();
     if case.skipped.is_none() && matches!(case.verdict, Verdict::Flaky | Verdict::Inconclusive) {
-        text = body(case);
+        text = body(case, room);
     }
     if let Some(file) = attachment.filter(|_| case.skipped.is_none() && case.verdict != Verdict::Pass) {
         // What a model wrote must not name a file first.
@@ -57,7 +65,7 @@ fn test_case(case: &CaseRecord, attachment: Option<&str>) -> TestCase {
     out
 }
 
-fn status(case: &CaseRecord) -> TestCaseStatus {
+fn status(case: &CaseRecord, room: &mut usize) -> TestCaseStatus {
     if let Some(why) = &case.skipped {
         let mut status = TestCaseStatus::skipped();
         status.set_message(visible(why));
@@ -72,7 +80,7 @@ fn status(case: &CaseRecord) -> TestCaseStatus {
                 let mut rerun = TestRerun::new(NonSuccessKind::Failure);
                 rerun.set_message(visible(finding.map_or("missed", |f| &f.why)));
                 rerun.set_type(finding.map_or("content", |f| f.topic.word()));
-                rerun.set_description(visible(&finding.map(|f| f.evidence.join("\n")).unwrap_or_default()));
+                rerun.set_description(fitted(visible(&finding.map(|f| f.evidence.join("\n")).unwrap_or_default()), room));
                 status.add_rerun(rerun);
             }
             status
@@ -80,31 +88,51 @@ fn status(case: &CaseRecord) -> TestCaseStatus {
         verdict => {
             let kind = if verdict == Verdict::Fail { NonSuccessKind::Failure } else { NonSuccessKind::Error };
             let mut status = TestCaseStatus::non_success(kind);
-            let topic = case.findings().find(|f| f.outcome != Outcome::Met).map_or("config", |f| f.topic.word());
-            status.set_type(topic);
+            // Without a finding either the service was not there, or nothing was asked of it.
+            let asked_nothing = if verdict == Verdict::Error && !case.is_cut_off() { Topic::Transport } else { Topic::Internal };
+            let topic = case.findings().find(|f| f.outcome != Outcome::Met).map_or(asked_nothing, |f| f.topic);
+            status.set_type(topic.word());
             let why = visible(&case.why);
             status.set_message(&why);
-            status.set_description(format!("{why}\n{}", body(case)));
+            status.set_description(format!("{why}\n{}", body(case, room)));
             status
         }
     }
 }
 
-fn body(case: &CaseRecord) -> String {
-    let mut text = visible(&terminal::case(case));
-    if text.len() > MAX_BODY {
-        let mut end = MAX_BODY;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
+fn body(case: &CaseRecord, room: &mut usize) -> String {
+    fitted(visible(&terminal::case(case)), room)
+}
+
+/// The text as far as one case may go and the file has room.
+fn fitted(mut text: String, room: &mut usize) -> String {
+    let most = MAX_BODY.min(*room);
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let cut = text.len() - end;
         text.truncate(end);
         text.push_str(&format!("\n… {cut} bytes cut, the record holds them"));
     }
+    *room -= text.len().min(*room);
     text
 }
 
 /// Shows what XML 1.0 forbids.
 fn visible(text: &str) -> String {
     crate::redact::harmless(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_evidence_is_cut_and_says_so() {
+        let mut room = 100_000;
+        let first = fitted("好".repeat(30_000), &mut room);
+        assert!(first.len() < MAX_BODY + 60 && first.ends_with("bytes cut, the record holds them"), "{}", first.len());
+        let second = fitted("x".repeat(60_000), &mut room);
+        assert!(second.starts_with("xxx") && second.len() < 40_000, "{}", second.len());
+        assert_eq!(fitted("x".repeat(10), &mut room), "\n… 10 bytes cut, the record holds them");
+    }
 }

@@ -117,7 +117,7 @@ impl ExpectReader<'_, '_> {
     fn pattern(&mut self, node: &Node, lookaround: bool) -> Option<Pattern> {
         let text = node.text()?;
         if lookaround {
-            return match fancy_regex::RegexBuilder::new(text).backtrack_limit(100_000).build() {
+            return match fancy_regex::RegexBuilder::new(&crate::expect::nfc(text)).backtrack_limit(100_000).build() {
                 Ok(regex) => Some(Pattern::Lookaround(regex)),
                 Err(e) => {
                     self.checker.error(node.place, "bad-value", format!("not a regular expression: {e}"));
@@ -139,7 +139,7 @@ impl ExpectReader<'_, '_> {
     }
 
     fn regex(&mut self, node: &Node) -> Option<regex::Regex> {
-        match regex::RegexBuilder::new(node.text()?).size_limit(1 << 20).build() {
+        match regex::RegexBuilder::new(&crate::expect::nfc(node.text()?)).size_limit(1 << 20).build() {
             Ok(regex) => Some(regex),
             Err(e) => {
                 let why = e.to_string();
