@@ -532,7 +532,10 @@ fn stochastic(noise: &mut Noise, replicates: usize) {
     let (accept, reject) = (Share(0.95), Share(0.80));
     let max_samples = rate::default_max_samples(accept, reject);
     let rules = [
-        ("sequential, accept 95 %, reject 80 %".to_owned(), PassRate::Sequential { accept, reject, max_samples }),
+        (
+            "sequential, accept 95 %, reject 80 %".to_owned(),
+            PassRate::Sequential { accept, reject, max_samples, undecided: rate::Undecided::Inconclusive },
+        ),
         ("fixed, 60 trials, 95 %".to_owned(), PassRate::Fixed { trials: 60, rate: accept }),
         ("fixed, 60 trials, 80 %".to_owned(), PassRate::Fixed { trials: 60, rate: reject }),
         ("fixed, 46 trials, 85 %".to_owned(), PassRate::Fixed { trials: 46, rate: Share(0.85) }),

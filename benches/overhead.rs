@@ -318,7 +318,7 @@ fn history(dir: &Path) {
     use roadworthy::baseline::{CaseEntry, Entry, Store, VERSION};
     use roadworthy::expect::past::{Ceiling, once};
     use roadworthy::record::samples::Samples;
-    use roadworthy::stats::history::{Predicted, Rolling};
+    use roadworthy::stats::history::Predicted;
     const CASES: usize = 1000;
     const DAYS: u64 = 90;
     let store = Store::at(dir.join("baselines"));
@@ -352,16 +352,18 @@ fn history(dir: &Path) {
     let asked: Vec<(String, String)> =
         (0..CASES).map(|case| (format!("scenario{}::case {}", case / 100, case % 100), "s".to_owned())).collect();
     let fresh = [310.0, 290.0, 305.0];
+    let rolling = Ceiling::Rolling { quantile: 0.9, window: None, factor: 1.3 };
+    let predicted = Ceiling::Predicted(Predicted::default());
     let (mut reading, mut judging) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let start = Instant::now();
-        let known = roadworthy::baseline::history(&store, &asked, 2 * CASES, None, seconds("2027-01-30T00:00:00Z")).unwrap();
+        let history = roadworthy::baseline::history(&store, &asked, 2 * CASES, None, seconds("2027-01-30T00:00:00Z")).unwrap();
         reading.push(start.elapsed().as_secs_f64() * 1e3);
         let start = Instant::now();
         for (id, _) in &asked {
-            let known = known.cases[id].get("e2e");
-            std::hint::black_box(once(&Ceiling::Rolling(Rolling::default()), &fresh, known, 2 * CASES));
-            std::hint::black_box(once(&Ceiling::Predicted(Predicted::default()), &fresh, known, 2 * CASES));
+            let known = history.cases[id].get("e2e");
+            std::hint::black_box(once(&rolling, &fresh, known, &history));
+            std::hint::black_box(once(&predicted, &fresh, known, &history));
         }
         judging.push(start.elapsed().as_secs_f64() * 1e3);
     }

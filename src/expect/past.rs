@@ -6,11 +6,17 @@ use crate::finding::{Finding, Outcome, Topic};
 use crate::record::Trial;
 use crate::stats::history::{Decision, Judged, PastRun, Predicted, Release, Rolling, SCREEN, stands};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A ceiling from history.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ceiling {
-    Rolling(Rolling),
+    /// A quantile of the window's samples, times a factor. Without a window of its own, that of the history.
+    Rolling {
+        quantile: f64,
+        window: Option<Duration>,
+        factor: f64,
+    },
     Predicted(Predicted),
     /// At most this many times the approved release.
     Release(f64),
@@ -19,7 +25,7 @@ pub enum Ceiling {
 impl Ceiling {
     pub fn word(&self) -> &'static str {
         match self {
-            Ceiling::Rolling(_) => "rolling",
+            Ceiling::Rolling { .. } => "rolling",
             Ceiling::Predicted(_) => "predicted",
             Ceiling::Release(_) => "release",
         }
@@ -43,6 +49,8 @@ pub struct History {
     pub spoken: BTreeMap<String, Vec<Spoken>>,
     /// Comparisons with history that the whole run makes; the level is shared among them.
     pub comparisons: usize,
+    /// How far back `rolling` looks where the ceiling does not say; seven days when it is absent.
+    pub window: Option<Duration>,
 }
 
 /// Latencies of the complete answers, in milliseconds.
@@ -65,7 +73,7 @@ pub fn judge(
     ceilings: &[(LatencyMetric, Ceiling)],
     measurements: &[&[Trial]],
     known: Option<&BTreeMap<String, Known>>,
-    comparisons: usize,
+    history: &History,
 ) -> (Finding, bool) {
     let nothing = Known::default();
     let mut again = false;
@@ -74,9 +82,9 @@ pub fn judge(
         let known = known.and_then(|k| k.get(metric.word())).unwrap_or(&nothing);
         let fresh: Vec<Vec<f64>> = measurements.iter().map(|m| samples(m, *metric)).collect();
         let fresh: Vec<&[f64]> = fresh.iter().map(Vec::as_slice).collect();
-        let (judged, open) = held_to(ceiling, &fresh, known);
+        let (judged, open) = held_to(ceiling, &fresh, known, history.window);
         again |= open;
-        let (outcome, line) = said(&judged, comparisons);
+        let (outcome, line) = said(&judged, history.comparisons);
         lines.push((outcome, format!("{} {}: {line}", metric.word(), ceiling.word())));
     }
     let worst = |o: Outcome| match o {
@@ -100,10 +108,10 @@ pub fn judge(
 }
 
 /// One ceiling over one measurement that is not repeated.
-pub fn once(ceiling: &Ceiling, samples: &[f64], known: Option<&Known>, comparisons: usize) -> (Outcome, String) {
+pub fn once(ceiling: &Ceiling, samples: &[f64], known: Option<&Known>, history: &History) -> (Outcome, String) {
     let nothing = Known::default();
-    let (judged, _) = held_to(ceiling, &[samples], known.unwrap_or(&nothing));
-    said(&judged, comparisons)
+    let (judged, _) = held_to(ceiling, &[samples], known.unwrap_or(&nothing), history.window);
+    said(&judged, history.comparisons)
 }
 
 /// What a decision comes to among all comparisons of the run.
@@ -124,9 +132,11 @@ fn said(judged: &Judged, comparisons: usize) -> (Outcome, String) {
 }
 
 /// One ceiling, and whether it asks for another measurement.
-fn held_to(ceiling: &Ceiling, fresh: &[&[f64]], known: &Known) -> (Judged, bool) {
+fn held_to(ceiling: &Ceiling, fresh: &[&[f64]], known: &Known, window: Option<Duration>) -> (Judged, bool) {
     match ceiling {
-        Ceiling::Rolling(rolling) => {
+        Ceiling::Rolling { quantile, window: own, factor } => {
+            let days = own.or(window).map_or(Rolling::default().window_days, |window| window.as_secs_f64() / 86_400.0);
+            let rolling = Rolling { quantile: *quantile, window_days: days, factor: *factor };
             let judged = rolling.confirm(fresh, &known.past, 0);
             let single = judged.p_value.is_none() && judged.misses > 0 && judged.decision == Decision::Met;
             let open = single || judged.decision == Decision::Missed && judged.p_value.is_some();
@@ -141,5 +151,26 @@ fn held_to(ceiling: &Ceiling, fresh: &[&[f64]], known: &Known) -> (Judged, bool)
             let release = Release { limit: *limit, anchor: known.anchor.clone() };
             (release.judge(fresh.first().copied().unwrap_or_default(), &known.past), false)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_the_ceilings_own_or_that_of_the_project() {
+        let past = (0..30).map(|day| PastRun { at_days: f64::from(day) + 0.5, samples_ms: vec![300.0; 10] }).collect();
+        let known = Known { past, ..Known::default() };
+        let told = |own: Option<u64>, project: Option<u64>| {
+            let days = |n: Option<u64>| n.map(|n| Duration::from_secs(n * 86_400));
+            let ceiling = Ceiling::Rolling { quantile: 0.9, window: days(own), factor: 1.3 };
+            once(&ceiling, &[310.0], Some(&known), &History { comparisons: 1, window: days(project), ..History::default() }).1
+        };
+        let seven = told(None, None);
+        assert_eq!(told(Some(7), Some(20)), seven);
+        assert_eq!(told(None, Some(7)), seven);
+        assert_eq!(told(None, Some(20)), told(Some(20), None));
+        assert_ne!(told(None, Some(20)), seven);
     }
 }

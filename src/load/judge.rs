@@ -77,7 +77,7 @@ pub fn judge(expectations: &[LoadExpectation], load: &LoadRecord, shape: &Shape,
     let known = history.cases.get(id);
     let judge = |e: &LoadExpectation| match &e.check {
         LoadCheck::History(ceilings) => match measured(load) {
-            Some(level) => ceilings.iter().map(|(m, c)| against_history(e, level, *m, c, known, history.comparisons)).collect(),
+            Some(level) => ceilings.iter().map(|(m, c)| against_history(e, level, *m, c, known, history)).collect(),
             None => vec![finding(e, Outcome::Missed, "no level was borne".into())],
         },
         _ => one(e, load, shape),
@@ -100,11 +100,11 @@ fn against_history(
     metric: Metric,
     ceiling: &past::Ceiling,
     known: Option<&std::collections::BTreeMap<String, Known>>,
-    comparisons: usize,
+    history: &History,
 ) -> Finding {
     let word = metric.word();
     let samples = metric.of(&level.figures).map_or(&[][..], |d| d.sample.values());
-    let (outcome, why) = past::once(ceiling, samples, known.and_then(|k| k.get(word)), comparisons);
+    let (outcome, why) = past::once(ceiling, samples, known.and_then(|k| k.get(word)), history);
     finding(expectation, outcome, format!("{word} {}: {why}", ceiling.word()))
 }
 

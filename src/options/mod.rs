@@ -77,6 +77,8 @@ pub struct Options {
     pub embeddings: Option<Embeddings>,
     /// Folder of the baselines.
     pub baselines: String,
+    /// How far back `rolling` looks where a ceiling does not say.
+    pub window: Option<Duration>,
     pub phases: Vec<Phase>,
 }
 
@@ -391,6 +393,7 @@ impl Settings {
             judge: self.text("judge.target"),
             embeddings: self.embeddings()?,
             baselines: self.text("baselines.dir").unwrap_or_else(|| "baselines".into()),
+            window: self.parsed("baselines.window", units::duration)?,
             phases: self.phases()?,
             targets,
         })

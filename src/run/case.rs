@@ -222,7 +222,7 @@ pub(super) fn judge_group(case: &Planned, attempt: &Attempt, history: &History) 
     measurements.extend(attempt.again.iter().map(Vec::as_slice));
     let findings = case.group.iter().map(|e| match &e.check {
         Check::Latency { history: ceilings, .. } => {
-            let (finding, again) = past::judge(e, ceilings, &measurements, history.cases.get(&case.id), history.comparisons);
+            let (finding, again) = past::judge(e, ceilings, &measurements, history.cases.get(&case.id), history);
             open |= again;
             finding
         }

@@ -10,7 +10,7 @@ use super::{Case, Expected, Files, Input, Layer, Scenario, Skip, TurnInput, data
 use crate::diagnostic::{Diagnostic, Source};
 use crate::mutate::Mutation;
 use crate::units::{self, Share};
-use crate::verdict::rate::{PassRate, default_max_samples};
+use crate::verdict::rate::{PassRate, Undecided, default_max_samples};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -477,15 +477,16 @@ impl<'a> Reader<'a> {
             return None;
         }
         let max_samples = node.get("max_samples").and_then(count_of).unwrap_or_else(|| default_max_samples(accept, reject));
-        let rate = PassRate::Sequential { accept, reject, max_samples };
-        if rate.decide(max_samples, max_samples) != crate::verdict::rate::Decision::Met {
+        let of = |undecided| PassRate::Sequential { accept, reject, max_samples, undecided };
+        if of(Undecided::Inconclusive).decide(max_samples, max_samples) != crate::verdict::rate::Decision::Met {
             self.checker.error(
                 node.place,
                 "bad-value",
                 format!("{max_samples} samples can never suffice: even if all pass, the test stays open"),
             );
         }
-        Some(rate)
+        let decides = node.get("undecided").and_then(Node::text) == Some("decide");
+        Some(of(if decides { Undecided::Decide } else { Undecided::Inconclusive }))
     }
 
     fn expected(&mut self, node: &Node, turns: usize) -> Expected {

@@ -10,7 +10,7 @@ use crate::expect::{
     Check, Consistency, Edits, ErrorShape, Expectation, Expr, Figure, Ground, HeaderCheck, JsonCheck, JsonPath, LatencyMetric, NumberCheck,
     Of, Over, Pattern, Rouge, Search, TokenCount, Unit, group, mentions,
 };
-use crate::stats::history::{Predicted, Rolling};
+use crate::stats::history::Predicted;
 use crate::units::{self, Range};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -674,8 +674,8 @@ pub(super) fn ceilings(node: &Node, checker: &mut Checker<'_>) -> Vec<Ceiling> {
         if factor <= 1.0 {
             wrong(rolling, "a `factor` of 1 or less would fail half of all unchanged runs");
         }
-        let window = rolling.get("window").and_then(duration_of).map_or(7.0, |d| d.as_secs_f64() / 86_400.0);
-        out.push(Ceiling::Rolling(Rolling { quantile: share.unwrap_or(90.0) / 100.0, window_days: window, factor }));
+        let window = rolling.get("window").and_then(duration_of);
+        out.push(Ceiling::Rolling { quantile: share.unwrap_or(90.0) / 100.0, window, factor });
     }
     if let Some(predicted) = node.get("predicted").filter(|n| n.boolean() != Some(false)) {
         let effect = predicted.get("effect").and_then(number_of).unwrap_or(1.1);

@@ -37,7 +37,7 @@ pub(super) const ROLLING: Key = key(
     "rolling",
     Map(&[
         key("quantile", Word, "such as `p90`, of the pooled samples of the window; default p90"),
-        key("window", Duration, "how far back; default 7d"),
+        key("window", Duration, "how far back; default that of roadworthy.yaml's `baselines`, or 7d"),
         key("factor", Number, "times that quantile is the ceiling; default 1.3"),
     ]),
     "a ceiling that moves with the last days: sees large steps, with one request per case, too",
@@ -546,6 +546,7 @@ const PASS_RATE: Kind = Either(&[
         must("accept", Share, "a service this good should pass"),
         must("reject", Share, "a service this bad should fail"),
         key("max_samples", Count, "default derives from the pair"),
+        key("undecided", OneOf(&["inconclusive", "decide"]), "when the last sample leaves it open; decide: the likelier rate holds"),
     ]),
 ]);
 const SKIP: Kind = Map(&[must("reason", Text, "why"), must("until", Date, "the last day of the skip; afterwards the case fails")]);
@@ -732,7 +733,10 @@ const CONFIG_COMMON: [Key; 10] = [
     ),
     key(
         "baselines",
-        Map(&[key("dir", Word, "a folder (default `baselines`), or `s3://bucket/prefix` where the tool is built with S3")]),
+        Map(&[
+            key("dir", Word, "a folder (default `baselines`), or `s3://bucket/prefix` where the tool is built with S3"),
+            key("window", Duration, "how far back `rolling` looks where a ceiling does not say; default 7d"),
+        ]),
         "what earlier runs measured",
     ),
     key("judge", Map(&[must("target", Word, "the target that judges; its model should be stronger than the judged one")]), "for `judge`"),

@@ -17,7 +17,16 @@ pub enum PassRate {
     /// `repeat: n, pass_rate: p`.
     Fixed { trials: u64, rate: Share },
     /// `pass_rate: { accept, reject }`: stops as soon as the evidence suffices.
-    Sequential { accept: Share, reject: Share, max_samples: u64 },
+    Sequential { accept: Share, reject: Share, max_samples: u64, undecided: Undecided },
+}
+
+/// What a sequential test comes to that has not decided when it may send no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Undecided {
+    #[default]
+    Inconclusive,
+    /// The likelier of the two rates holds: the sign of the log ratio.
+    Decide,
 }
 
 /// What the trials so far say.
@@ -80,12 +89,13 @@ impl PassRate {
                     Decision::Open
                 }
             }
-            PassRate::Sequential { accept, reject, .. } => {
+            PassRate::Sequential { accept, reject, max_samples, undecided } => {
                 let ratio = log_ratio(accept.0, reject.0, passed, trials - passed);
                 let bound = ((1.0 - ALPHA) / ALPHA).ln();
-                if ratio >= bound {
+                let last = undecided == Undecided::Decide && trials >= max_samples;
+                if ratio >= bound || (last && ratio > 0.0) {
                     Decision::Met
-                } else if ratio <= -bound {
+                } else if ratio <= -bound || last {
                     Decision::Missed
                 } else {
                     Decision::Open
@@ -112,11 +122,14 @@ impl PassRate {
                 }
                 text
             }
-            PassRate::Sequential { accept, reject, max_samples } => format!(
-                "{passed} of {trials} trials passed; sequential test accept {accept}, reject {reject}, at most {max_samples}: log ratio {:+.2}, decides at ±{:.2}",
-                log_ratio(accept.0, reject.0, passed, trials - passed),
-                ((1.0 - ALPHA) / ALPHA).ln()
-            ),
+            PassRate::Sequential { accept, reject, max_samples, undecided } => {
+                let (ratio, bound) = (log_ratio(accept.0, reject.0, passed, trials - passed), ((1.0 - ALPHA) / ALPHA).ln());
+                let by_sign = undecided == Undecided::Decide && trials >= max_samples && ratio.abs() < bound;
+                let sign = if by_sign { "; at the last trial its sign decides" } else { "" };
+                format!(
+                    "{passed} of {trials} trials passed; sequential test accept {accept}, reject {reject}, at most {max_samples}: log ratio {ratio:+.2}, decides at ±{bound:.2}{sign}"
+                )
+            }
         }
     }
 }
@@ -151,7 +164,7 @@ pub struct Characteristics {
 
 /// Computes them by dynamic programming over the number of passes.
 pub fn characteristics(accept: Share, reject: Share, max: u64, p: f64) -> Characteristics {
-    let rule = PassRate::Sequential { accept, reject, max_samples: max };
+    let rule = PassRate::Sequential { accept, reject, max_samples: max, undecided: Undecided::Inconclusive };
     let mut alive = vec![0.0; max as usize + 2];
     alive[0] = 1.0;
     let mut out = Characteristics { met: 0.0, missed: 0.0, open_positive: 0.0, open_negative: 0.0, expected_trials: 0.0 };
@@ -208,7 +221,7 @@ mod tests {
         ];
         for (a, r, max, streak, expected, false_fail, false_pass) in rows {
             let (accept, reject) = (Share(a), Share(r));
-            let rule = PassRate::Sequential { accept, reject, max_samples: max };
+            let rule = PassRate::Sequential { accept, reject, max_samples: max, undecided: Undecided::Inconclusive };
             assert_eq!(rule.decide(streak, streak), Decision::Met, "{a}/{r}");
             assert_eq!(rule.decide(streak - 1, streak - 1), Decision::Open, "{a}/{r}");
             for (p, n) in [a, r, (a + r) / 2.0].into_iter().zip(expected) {
@@ -223,6 +236,16 @@ mod tests {
             assert!((fail - false_fail).abs() < 0.06, "{a}/{r}: false fail {fail}");
             assert!((pass - false_pass).abs() < 0.06, "{a}/{r}: false pass {pass}");
         }
+    }
+
+    #[test]
+    fn told_to_decide_it_follows_the_sign_at_the_last_trial() {
+        let rule = |undecided| PassRate::Sequential { accept: Share(0.95), reject: Share(0.80), max_samples: 20, undecided };
+        assert_eq!(rule(Undecided::Inconclusive).decide(18, 20), Decision::Open);
+        assert_eq!(rule(Undecided::Decide).decide(18, 20), Decision::Met);
+        assert_eq!(rule(Undecided::Decide).decide(17, 20), Decision::Missed);
+        assert_eq!(rule(Undecided::Decide).decide(17, 19), Decision::Open);
+        assert!(rule(Undecided::Decide).explain(18, 20).ends_with("its sign decides"));
     }
 
     #[test]

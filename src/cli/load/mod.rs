@@ -217,6 +217,7 @@ fn history(project: &Project, planned: &[PlannedLoad]) -> Result<History, (Exit,
         return Ok(History::default());
     }
     baseline::history(&crate::cli::baseline::store(project)?, &asked, comparisons, None, crate::cli::baseline::now())
+        .map(|history| History { window: project.options.window, ..history })
         .map_err(crate::cli::baseline::faults)
 }
 

@@ -87,6 +87,7 @@ pub(in crate::cli) fn history(project: &Project, cases: &[Planned], but: Option<
         return Ok(History::default());
     }
     baseline::history(&crate::cli::baseline::store(project)?, &asked, comparisons, but, crate::cli::baseline::now())
+        .map(|history| History { window: project.options.window, ..history })
         .map_err(crate::cli::baseline::faults)
 }
 
