@@ -56,7 +56,7 @@ fn nothing_hostile_acts_in_text_outputs() {
     for (id, text) in hostile() {
         let record = record(vec![case(&id, &text)]);
         let outputs = [
-            terminal::summary(&record, terminal::Style { color: false, evidence: true }),
+            terminal::summary(&record, terminal::Style { color: false, evidence: true, transcript: false }),
             Format::Markdown.render(&record, &linked()).unwrap(),
             ci::annotations(&record),
             Format::Metrics.render(&record, &Publish::default()).unwrap(),

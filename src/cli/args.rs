@@ -191,6 +191,9 @@ pub struct RunArgs {
     /// One character per case
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
+    /// Tell every conversation and how each expectation was judged, of passing cases, too
+    #[arg(short, long, help_heading = "Output", conflicts_with = "quiet")]
+    pub verbose: bool,
 }
 
 #[derive(Debug, Args, Clone, Default)]
@@ -395,6 +398,9 @@ impl ReportFiles {
 pub struct ReportArgs {
     /// Journal of a run; default: the newest in `runs`
     pub run: Option<PathBuf>,
+    /// Tell every conversation and how each expectation was judged, of passing cases, too
+    #[arg(short, long)]
+    pub verbose: bool,
     #[command(flatten)]
     pub files: ReportFiles,
     #[command(flatten)]
@@ -407,6 +413,9 @@ pub struct ReplayArgs {
     pub run: PathBuf,
     /// Scenario files and folders; default: `scenarios` of roadworthy.yaml
     pub paths: Vec<PathBuf>,
+    /// Tell every conversation and how each expectation was judged, of passing cases, too
+    #[arg(short, long)]
+    pub verbose: bool,
     #[command(flatten)]
     pub files: ReportFiles,
     #[command(flatten)]

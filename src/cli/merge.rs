@@ -28,7 +28,7 @@ pub fn main(args: &MergeArgs) -> Exit {
         talk(&format!("error: the record cannot be written in {}: {e}", args.out.display()));
         return Exit::NotWritten;
     }
-    let style = terminal::Style { color: output::color(args.color), evidence: true };
+    let style = terminal::Style { color: output::color(args.color), evidence: true, transcript: false };
     data(&terminal::summary(&merged, style));
     let reports = Reports::of(None, Path::new("."), &args.files);
     let exit = verdict::exit(&merged, Policy::of(&merged.header.fail_on))

@@ -1,6 +1,6 @@
 //! `report` shows a record again; `replay` judges it anew.
 
-use super::args::{CommonArgs, ProjectArgs, ReplayArgs, ReportArgs};
+use super::args::{ProjectArgs, ReplayArgs, ReportArgs};
 use super::output::{self, data, talk};
 use super::project;
 use super::run::Reports;
@@ -34,7 +34,8 @@ pub fn report(args: &ReportArgs) -> Exit {
     };
     let reports = Reports::of(None, Path::new("."), &args.files);
     let policy = Policy::of(&record.header.fail_on);
-    show(&record, &reports, &Redactor::new(secrets), &args.common, policy)
+    let style = terminal::Style { color: output::color(args.common.color), evidence: true, transcript: args.verbose };
+    show(&record, &reports, &Redactor::new(secrets), style, policy)
 }
 
 pub fn replay(args: &ReplayArgs) -> Exit {
@@ -71,11 +72,11 @@ pub fn replay(args: &ReplayArgs) -> Exit {
     let record = RunRecord { header: old.header.clone(), cases, end: Some(RunEnd { took, filtered_out: 0, stopped: None }) };
     talk(&format!("replayed {} with today's expectations; nothing was sent", args.run.display()));
     let reports = Reports::of(None, Path::new("."), &args.files);
-    show(&record, &reports, &Redactor::new(project.options.secrets.iter().cloned()), &args.common, project.options.policy)
+    let style = terminal::Style { color, evidence: true, transcript: args.verbose };
+    show(&record, &reports, &Redactor::new(project.options.secrets.iter().cloned()), style, project.options.policy)
 }
 
-fn show(record: &RunRecord, reports: &Reports, redactor: &Redactor, common: &CommonArgs, policy: Policy) -> Exit {
-    let style = terminal::Style { color: output::color(common.color), evidence: true };
+fn show(record: &RunRecord, reports: &Reports, redactor: &Redactor, style: terminal::Style, policy: Policy) -> Exit {
     data(&redactor.clean(&terminal::summary(record, style)));
     verdict::exit(record, policy).worse(reports.write(record, redactor))
 }

@@ -451,7 +451,7 @@ mod tests {
         let case = CaseRecord { id: "a\u{1b}[31mb".into(), ..CaseRecord::default() };
         let mut load = LoadRecord { shape: "constant".into(), ..LoadRecord::default() };
         load.levels.push(Level::default());
-        let shown = summary(&case, &load, Style { color: true, evidence: false });
+        let shown = summary(&case, &load, Style { color: true, evidence: false, transcript: false });
         assert!(shown.starts_with("\u{1b}[1ma\\u{1b}[31mb\u{1b}[0m\n") && shown.contains("\u{1b}[1m  what the user feels"), "{shown:?}");
     }
 

@@ -10,6 +10,7 @@ mod latency;
 pub mod load;
 pub mod markdown;
 pub mod terminal;
+mod transcript;
 pub mod versus;
 
 use crate::record::RunRecord;

@@ -12,6 +12,8 @@ pub struct Style {
     pub color: bool,
     /// Show the evidence of every case that did not pass; off when the test harness has shown it already.
     pub evidence: bool,
+    /// Tell every conversation, those of passing cases included.
+    pub transcript: bool,
 }
 
 fn paint(text: &str, code: &str, style: Style) -> String {
@@ -85,7 +87,7 @@ fn suite(case: &CaseRecord) -> String {
     harmless(&format!("{out}\n"))
 }
 
-fn finding(finding: &Finding, file: &str, place: &str) -> String {
+pub(super) fn finding(finding: &Finding, file: &str, place: &str) -> String {
     let mark = match finding.outcome {
         Outcome::Met => "✓",
         Outcome::Missed => "✗",
@@ -109,6 +111,12 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
     for (case, load) in super::load::loads(record) {
         out.push_str(&super::load::summary(case, load, style));
         out.push('\n');
+    }
+    if style.transcript {
+        for case in record.judged().filter(|c| !c.attempts.is_empty() && c.load.is_none() && !c.is_suite()) {
+            out.push_str(&super::transcript::case(case));
+            out.push('\n');
+        }
     }
     if style.evidence {
         for case in record.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error | Verdict::Inconclusive)) {

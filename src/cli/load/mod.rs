@@ -223,7 +223,7 @@ fn history(project: &Project, planned: &[PlannedLoad]) -> Result<History, (Exit,
 
 /// Shows the summary and writes every report.
 fn tell(args: &LoadArgs, project: &Project, record: &RunRecord, redactor: &Redactor, color: bool) -> Exit {
-    let style = terminal::Style { color, evidence: true };
+    let style = terminal::Style { color, evidence: true, transcript: false };
     data(&redactor.clean(&terminal::summary(record, style)));
     let mut exit = Reports::of(Some(&project.options), &project.root, &args.files).write(record, redactor);
     exit = exit.worse(run::tell_github(record, redactor));

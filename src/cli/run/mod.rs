@@ -236,7 +236,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         policy: prepared.policy,
         filtered_out: prepared.filtered_out as u64,
         redactor: redactor.clone(),
-        style: terminal::Style { color, evidence: false },
+        style: terminal::Style { color, evidence: false, transcript: args.verbose },
         show_summary: !under_nextest && args.format != Format::Json,
         compared: args.compare_with.clone().map(|name| (name, args.compare_limit)),
         golden: args.accept.then(|| Golden::of(&prepared.cases, &prepared.project)),
