@@ -139,10 +139,10 @@ fn one(
             vec![(messages, Map::new(), expect(&case.expect)?)]
         }
         Input::FromRow => {
-            let messages = match row.and_then(|r| r.messages.clone()) {
-                Some(messages) => messages,
+            let (messages, params) = match row.and_then(|r| Some((r.messages.clone()?, r.params.clone()))) {
+                Some(body) => body,
                 None => match vars.get("prompt") {
-                    Some(Value::String(prompt)) => vec![user(json!(prompt))],
+                    Some(Value::String(prompt)) => (vec![user(json!(prompt))], Map::new()),
                     _ => {
                         return Err(wrong(format!(
                             "`{}` has no prompt, and the row {} neither `prompt` nor `messages`",
@@ -152,7 +152,7 @@ fn one(
                     }
                 },
             };
-            vec![(messages, Map::new(), expect(&case.expect)?)]
+            vec![(messages, params, expect(&case.expect)?)]
         }
         Input::Turns(inputs) => {
             let mut turns = Vec::new();

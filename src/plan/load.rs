@@ -173,16 +173,22 @@ fn input(input: &LoadInput, rng: &mut ChaCha8Rng) -> Result<PlannedInput, String
             for row in rows {
                 let mut vars = input.vars.clone();
                 vars.extend(row.map(|r| r.vars.clone()).unwrap_or_default());
+                let mut params = Map::new();
                 let messages = match source {
                     LoadSource::Prompt(text) => user(render(text, &vars)?),
                     LoadSource::Messages(messages) => messages.iter().map(|m| render_json(m, &vars)).collect::<Result<_, _>>()?,
                     _ => match (row.and_then(|r| r.messages.clone()), vars.get("prompt")) {
-                        (Some(messages), _) => messages,
+                        (Some(messages), _) => {
+                            params = row.map(|r| r.params.clone()).unwrap_or_default();
+                            messages
+                        }
                         (None, Some(Value::String(prompt))) => user(prompt.clone()),
                         (None, _) => return Err(format!("the row {} has neither `prompt` nor `messages`", row.map_or("", |r| &r.id))),
                     },
                 };
-                requests.push(made(&vars, messages)?);
+                let mut request = made(&vars, messages)?;
+                request.params.extend(params);
+                requests.push(request);
             }
         }
     }

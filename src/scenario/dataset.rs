@@ -12,6 +12,18 @@ pub struct Row {
     pub vars: Map<String, Value>,
     /// OpenAI messages, the last one to be answered.
     pub messages: Option<Vec<Value>>,
+    /// Of a row with `messages`, which is the body of a request: its other parameters.
+    pub params: Map<String, Value>,
+}
+
+/// Names that stand in tables for other things.
+const NO_PARAMS: [&str; 2] = ["n", "user"];
+
+/// What of a request's body is a parameter that services know.
+fn params_of(body: &Map<String, Value>) -> Map<String, Value> {
+    let super::grammar::Kind::Map(known) = &super::vocabulary::PARAMS else { return Map::new() };
+    let known = |name: &str| known.iter().any(|key| key.name == name) && !NO_PARAMS.contains(&name);
+    body.iter().filter(|(name, value)| known(name) && !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Parses a data set by the file's ending. `id` names the column that identifies rows.
@@ -89,6 +101,7 @@ fn csv_rows(text: &str) -> Result<Vec<Value>, String> {
 
 fn row(value: Value, id: Option<&str>) -> Result<Row, String> {
     let hash = short_hash(&value.to_string());
+    let mut params = Map::new();
     let (vars, messages) = match value {
         // Qianfan's conversations: [{prompt, response}, …]; the last response is what the model is asked for.
         Value::Array(turns) => {
@@ -112,6 +125,7 @@ fn row(value: Value, id: Option<&str>) -> Result<Row, String> {
             let messages = match (map.get("messages"), map.get("conversations")) {
                 // The last message is to be answered; an answer that stands behind it is what a data set expects, not a prompt.
                 (Some(Value::Array(messages)), _) => {
+                    params = params_of(&map);
                     let answered = messages.iter().rev().take_while(|m| m["role"] == "assistant").count();
                     Some(messages[..messages.len() - answered].to_vec()).filter(|m| !m.is_empty())
                 }
@@ -132,7 +146,7 @@ fn row(value: Value, id: Option<&str>) -> Result<Row, String> {
         Some(other) => other.to_string(),
         None => hash,
     };
-    Ok(Row { id, vars, messages })
+    Ok(Row { id, vars, messages, params })
 }
 
 fn share_gpt(turns: &[Value]) -> Result<Vec<Value>, String> {
@@ -182,6 +196,9 @@ mod tests {
         assert_eq!(messages[2]["content"], "再见");
         let rows = parse("a.json", r#"[{"prompt":"p","response":"r"}]"#, None).unwrap();
         assert_eq!(rows[0].vars["prompt"], "p");
+        let body = r#"{"messages":[{"role":"user","content":"你好"}],"temperature":0.2,"stream":true,"label":"x","stop":null}"#;
+        let rows = parse("a.jsonl", body, None).unwrap();
+        assert_eq!(Value::Object(rows[0].params.clone()), json!({"temperature": 0.2}));
         let rows = parse("a.txt", "一\n\n二\n", None).unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1].vars["prompt"], "二");

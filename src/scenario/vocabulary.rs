@@ -628,7 +628,11 @@ pub const CASE_KEYS: &[Key] = &[
     PARAMS_KEY,
     VARS,
     key("matrix", Dict(&List(&Filling)), "one case for each combination of these variables"),
-    key("dataset", DATASET, "one case for each row; columns are variables, `prompt` or `messages` the prompt unless the case has one"),
+    key(
+        "dataset",
+        DATASET,
+        "one case for each row; columns are variables, `prompt` or `messages` the prompt unless the case has one; parameters beside `messages` go with them",
+    ),
     TAGS,
     LAYER,
     TARGET,
