@@ -826,3 +826,21 @@ fn a_prompt_is_explained_by_leaving_its_parts_out() {
         assert!(refused.status.code() == Some(2) && text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
     }
 }
+
+#[test]
+fn mistakes_of_all_files_come_together() {
+    let project = Project::new("scenario: a\ncases:\n  - { name: x, prompt: hi, expect: [ contians: y ] }\n");
+    project.write("scenarios/b.yaml", "scenario: b\ncases:\n  - { name: x, prompt: \"{{ nope }}\", expect: [ not_empty ] }\n");
+    project.write("more/c.yaml", "scenario: c\ncases: []\n");
+    let config = |wrong: &str| format!("targets: {{ default: {{ simulate: x.sim.yaml{wrong} }} }}\nscenarios: [scenarios, more]\n");
+    for (wrong, mistakes) in [("", 3), (", tiemout: 3s", 4)] {
+        project.write("roadworthy.yaml", &config(wrong));
+        for command in ["run", "check"] {
+            let output = project.run(&[command]);
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{told}");
+            assert!(told.contains(&format!("{mistakes} errors")), "{command}: {told}");
+            assert!(["`contians`", "`nope`", "more/c.yaml"].iter().all(|part| told.contains(part)), "{told}");
+        }
+    }
+}

@@ -43,7 +43,7 @@ pub fn main(args: &BaselineArgs) -> Exit {
 
 /// The store of a project.
 pub fn store(project: &Project) -> Result<Store, (Exit, String)> {
-    Store::open(&project.root, &project.options.baselines).map_err(|why| (Exit::BadInput, why))
+    Store::open(&project.layout.root, &project.options.baselines).map_err(|why| (Exit::BadInput, why))
 }
 
 /// What it means that nothing was written.
@@ -63,7 +63,7 @@ pub fn now() -> f64 {
 }
 
 fn read(project: &Project, run: Option<&Path>) -> Result<RunRecord, (Exit, String)> {
-    let runs = project.root.join(&project.options.runs);
+    let runs = project.layout.root.join(&project.options.runs);
     let path = run.map(Path::to_owned).or_else(|| crate::journal::newest(&runs));
     let path = path.ok_or_else(|| (Exit::BadInput, format!("there is no run in {}", runs.display())))?;
     crate::journal::read(&path).map_err(|why| (Exit::BadInput, why))
@@ -90,7 +90,7 @@ fn unfit(project: &Project, record: &RunRecord) -> Option<String> {
     }
     let files: std::collections::BTreeSet<&str> = record.cases.iter().map(|c| c.file.as_str()).collect();
     let mut git = std::process::Command::new("git");
-    git.arg("-C").arg(&project.root).args(["status", "--porcelain", "--"]).args(files);
+    git.arg("-C").arg(&project.layout.root).args(["status", "--porcelain", "--"]).args(files);
     // Without git there is nothing to compare with.
     let dirty = git.output().ok().filter(|o| o.status.success()).map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned())?;
     (!dirty.is_empty()).then(|| format!("scenarios differ from what is committed: {}", crate::redact::excerpt(&dirty, 160)))

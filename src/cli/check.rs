@@ -1,7 +1,7 @@
 //! `roadworthy check`: every mistake, and what is legal but unwise.
 
 use super::args::ProjectArgs;
-use super::project::Project;
+use super::project::{Opened, Project};
 use super::{models, output, project};
 use crate::options::{EmbeddingSource, Embeddings};
 use crate::scenario::lint;
@@ -14,12 +14,10 @@ use std::sync::LazyLock;
 
 pub fn main(args: &ProjectArgs) -> Exit {
     let color = output::color(args.common.color);
-    let checked = project::open(&args.common, Path::new(".")).and_then(|project| {
-        let scenarios = project.scenarios(args)?;
-        let planned = project.plan(&scenarios)?;
+    let checked = project::planned(args, Path::new(".")).and_then(|Opened { project, scenarios, planned }| {
         let mut loads = 0;
         for scenario in &scenarios {
-            loads += crate::plan::loads(scenario, &project.prefix(&scenario.source.name), 0)?.len();
+            loads += crate::plan::loads(scenario, &project.layout.prefix(&scenario.source.name), 0)?.len();
         }
         let mut warnings: Vec<_> = scenarios.iter().flat_map(|s| [lint::scenario(s), lint::loads(s)].concat()).collect();
         warnings.extend(lint::suite(&scenarios));

@@ -1,19 +1,21 @@
 //! `explain`: which parts of a case's prompt its answer hangs on.
 
 use super::args::ExplainArgs;
+use super::models;
 use super::output::{self, data, talk};
+use super::project::{self, Opened};
 use super::run::{connect, script};
-use super::{models, project};
 use crate::options::{Address, EmbeddingSource};
 use crate::plan::Planned;
 use crate::redact::Redactor;
 use crate::report::explain::{Shown, View, html, terminal};
 use crate::run::explain::{Explained, Question};
 use crate::verdict::Exit;
+use std::path::Path;
 
 pub fn main(args: &ExplainArgs) -> Exit {
     let color = output::color(args.project.common.color);
-    let (project, planned) = match project::planned(&args.project) {
+    let Opened { project, planned, .. } = match project::planned(&args.project, Path::new(".")) {
         Ok(planned) => planned,
         Err(found) => {
             output::diagnostics(&found, color);

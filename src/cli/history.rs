@@ -11,7 +11,7 @@ use std::path::Path;
 pub fn main(args: &HistoryArgs) -> Exit {
     let project = project::open(&args.common, Path::new(".")).ok();
     let dirs = if args.runs.is_empty() {
-        vec![project.as_ref().map_or_else(|| "runs".into(), |p| p.root.join(&p.options.runs))]
+        vec![project.as_ref().map_or_else(|| "runs".into(), |p| p.layout.root.join(&p.options.runs))]
     } else {
         args.runs.clone()
     };

@@ -10,6 +10,7 @@ mod explain;
 mod history;
 mod import;
 mod init;
+mod layout;
 mod load;
 mod merge;
 mod models;

@@ -165,7 +165,7 @@ fn built_in(dir: Option<PathBuf>, limit: Option<f64>) -> Result<Box<dyn Encoder>
 
 /// The folder of the project's BERT model: the one told, or all-MiniLM-L6-v2 in it or in the cache.
 pub fn bert_folder(project: &Project, model_dir: Option<&str>) -> PathBuf {
-    let told = model_dir.map(|dir| project.root.join(dir));
+    let told = model_dir.map(|dir| project.layout.root.join(dir));
     match told {
         Some(dir) if !MINI_LM.path(Some(dir.clone())).is_dir() => dir,
         told => MINI_LM.path(told),
@@ -222,7 +222,7 @@ fn bert(_: &Path, _: Option<f64>) -> Result<Box<dyn Encoder>, String> {
 pub fn of_project(project: &Project) -> Result<Box<dyn Encoder>, String> {
     match &project.options.embeddings {
         Some(Embeddings { source: EmbeddingSource::BuiltIn { model_dir }, limit }) => {
-            built_in(model_dir.as_ref().map(|dir| project.root.join(dir)), *limit)
+            built_in(model_dir.as_ref().map(|dir| project.layout.root.join(dir)), *limit)
         }
         Some(Embeddings { source: EmbeddingSource::Bert { model_dir }, limit }) => {
             bert(&bert_folder(project, model_dir.as_deref()), *limit)

@@ -29,7 +29,7 @@ pub fn main(args: &PhasesArgs) -> Exit {
             continue;
         }
         data(&format!("== {}\n\n", phase.name));
-        let how = one(args, phase, &project.root);
+        let how = one(args, phase, &project.layout.root);
         lines.push(format!("{}: {}", phase.name, how.says()));
         if !matches!(how, Exit::Pass | Exit::Warnings) && !phase.go_on {
             closed = Some(&phase.name);

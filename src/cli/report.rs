@@ -2,7 +2,7 @@
 
 use super::args::{ProjectArgs, ReplayArgs, ReportArgs};
 use super::output::{self, data, talk};
-use super::project;
+use super::project::{self, Opened};
 use super::run::Reports;
 use crate::record::{RunEnd, RunRecord};
 use crate::redact::Redactor;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 pub fn report(args: &ReportArgs) -> Exit {
     let (secrets, runs) = match project::open(&args.common, Path::new(".")) {
-        Ok(project) => (project.options.secrets.clone(), project.root.join(&project.options.runs)),
+        Ok(project) => (project.options.secrets.clone(), project.layout.root.join(&project.options.runs)),
         // A record can be read where its project is not.
         Err(_) if args.run.is_some() => (Vec::new(), "runs".into()),
         Err(found) => {
@@ -40,7 +40,8 @@ pub fn report(args: &ReportArgs) -> Exit {
 
 pub fn replay(args: &ReplayArgs) -> Exit {
     let color = output::color(args.common.color);
-    let (project, planned) = match project::planned(&ProjectArgs { paths: args.paths.clone(), common: args.common.clone() }) {
+    let asked = ProjectArgs { paths: args.paths.clone(), common: args.common.clone() };
+    let Opened { project, planned, .. } = match project::planned(&asked, Path::new(".")) {
         Ok(planned) => planned,
         Err(found) => {
             output::diagnostics(&found, color);

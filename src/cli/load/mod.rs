@@ -60,9 +60,9 @@ fn prepare(args: &LoadArgs) -> Result<(Project, Vec<PlannedLoad>, usize), Vec<Di
         let scenario = crate::scenario::parse(&adhoc::scenario(args)?, &adhoc::FromHere)?;
         planned.extend(loads(&scenario, "command-line", args.seed)?);
     } else {
-        let mut found = Vec::new();
-        for scenario in project.scenarios(&args.project)? {
-            match loads(&scenario, &project.prefix(&scenario.source.name), args.seed) {
+        let (scenarios, mut found) = project.layout.read(&args.project.paths);
+        for scenario in scenarios {
+            match loads(&scenario, &project.layout.prefix(&scenario.source.name), args.seed) {
                 Ok(more) => planned.extend(more),
                 Err(more) => found.extend(more),
             }
@@ -127,7 +127,7 @@ fn session(args: &LoadArgs, project: &Project, planned: Vec<PlannedLoad>, color:
     let redactor = Redactor::new(project.options.secrets.iter().cloned());
     let labels = run::labels(&args.label).map_err(|found| (Exit::BadInput, found[0].message.clone()))?;
     let run_id = run::run_id(None);
-    let dir = args.out.clone().unwrap_or_else(|| project.root.join(&project.options.runs));
+    let dir = args.out.clone().unwrap_or_else(|| project.layout.root.join(&project.options.runs));
     let journal = Journal::open(&dir, &run_id, redactor.clone(), false)
         .map_err(|e| (Exit::NotWritten, format!("the record cannot be written in {}: {e}", dir.display())))?;
     let header = Event::RunStarted(run::header(&project.options, &labels, None, args.seed, &run_id));
@@ -225,7 +225,7 @@ fn history(project: &Project, planned: &[PlannedLoad]) -> Result<History, (Exit,
 fn tell(args: &LoadArgs, project: &Project, record: &RunRecord, redactor: &Redactor, color: bool) -> Exit {
     let style = terminal::Style { color, evidence: true, transcript: false };
     data(&redactor.clean(&terminal::summary(record, style)));
-    let mut exit = Reports::of(Some(&project.options), &project.root, &args.files).write(record, redactor);
+    let mut exit = Reports::of(Some(&project.options), &project.layout.root, &args.files).write(record, redactor);
     exit = exit.worse(run::tell_github(record, redactor));
     let mut write = |path: &Path, text: String| {
         if let Err(why) = output::write_file(path, redactor.clean(&text)) {

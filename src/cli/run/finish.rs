@@ -48,8 +48,8 @@ impl Golden {
     pub(super) fn of(cases: &[Planned], project: &Project) -> Golden {
         let mut wanted = Vec::new();
         for case in cases {
-            let scenario = project.root.join(&case.file);
-            let folder = scenario.parent().unwrap_or(&project.root);
+            let scenario = project.layout.root.join(&case.file);
+            let folder = scenario.parent().unwrap_or(&project.layout.root);
             for version in &case.versions {
                 for (turn, expectation) in version.turns.iter().enumerate().flat_map(|(i, t)| t.expect.iter().map(move |e| (i, e))) {
                     if let Check::Golden { file, .. } = &expectation.check {

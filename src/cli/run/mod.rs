@@ -231,7 +231,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         reports: if under_nextest {
             Reports::default()
         } else {
-            Reports::of(Some(&prepared.project.options), &prepared.project.root, &args.files)
+            Reports::of(Some(&prepared.project.options), &prepared.project.layout.root, &args.files)
         },
         policy: prepared.policy,
         filtered_out: prepared.filtered_out as u64,

@@ -3,7 +3,7 @@
 use super::line;
 use super::services::scripts;
 use crate::cli::args::RunArgs;
-use crate::cli::project::{self, Project};
+use crate::cli::project::{self, Opened, Project};
 use crate::diagnostic::Diagnostic;
 use crate::options::Budget;
 use crate::plan::select::Selection;
@@ -99,10 +99,8 @@ pub(in crate::cli) fn labels(told: &[String]) -> Result<BTreeMap<String, String>
 }
 
 pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagnostic>> {
-    let project = project::open(&args.project.common, from)?;
-    let scenarios = project.scenarios(&args.project)?;
-    let planned = project.plan(&scenarios)?;
-    let runs = args.out.clone().unwrap_or_else(|| project.root.join(&project.options.runs));
+    let Opened { project, planned, .. } = project::planned(&args.project, from)?;
+    let runs = args.out.clone().unwrap_or_else(|| project.layout.root.join(&project.options.runs));
     let ids = match args.failed {
         false => None,
         true => {

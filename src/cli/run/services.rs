@@ -60,7 +60,7 @@ pub(super) fn scripts(project: &Project, cases: &[Planned]) -> Result<BTreeMap<S
 
 /// Reads the description of a simulated service.
 pub(in crate::cli) fn script(project: &Project, name: &str, file: &str) -> Result<sim::Script, Vec<Diagnostic>> {
-    let text = std::fs::read_to_string(project.root.join(file))
+    let text = std::fs::read_to_string(project.layout.root.join(file))
         .map_err(|e| vec![Diagnostic::error("unreadable", format!("{file} of target `{name}` cannot be read: {e}"))])?;
     sim::parse(&Arc::new(Source { name: file.to_owned(), text }))
 }
@@ -178,7 +178,7 @@ pub(in crate::cli) fn connect(
 
 /// The certificates that a target's own is checked with.
 fn authority(project: &Project, target: &crate::options::Target) -> Result<Option<Vec<u8>>, String> {
-    let read = |file: &String| std::fs::read(project.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"));
+    let read = |file: &String| std::fs::read(project.layout.root.join(file)).map_err(|e| format!("ca_file {file} cannot be read: {e}"));
     target.ca_file.as_ref().map(read).transpose()
 }
 
