@@ -204,6 +204,11 @@ pub fn settings(
         }
         settings.map.insert(key, Setting { value, origin });
     }
+    for name in settings.target_names() {
+        for (key, value) in target::built_in() {
+            settings.map.entry(format!("targets.{name}.{key}")).or_insert(Setting { value, origin: Origin::BuiltIn });
+        }
+    }
     let told: Vec<String> = settings.map.keys().filter(|k| k.ends_with(".api_key") || is_secret_header(k)).cloned().collect();
     let values: Vec<String> = told.iter().filter_map(|key| settings.text(key)).collect();
     settings.secrets.extend(values.iter().flat_map(|value| in_header(value)));

@@ -4,6 +4,7 @@ use super::{Settings, shown};
 use crate::diagnostic::Diagnostic;
 use crate::expect::Price;
 use crate::units;
+use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
 
@@ -86,11 +87,32 @@ pub struct Target {
     pub max_response: u64,
 }
 
+/// What holds of a target where nobody says otherwise.
+pub(super) fn built_in() -> [(&'static str, Value); 14] {
+    [
+        ("api", json!("chat")),
+        ("stream", json!(true)),
+        ("timeout.connect", json!("3s")),
+        ("timeout.first_token", json!("60s")),
+        ("timeout.idle", json!("30s")),
+        ("timeout.total", json!("120s")),
+        ("transport_retry.attempts", json!(3)),
+        ("transport_retry.when", json!(["connect", "429", "503"])),
+        ("transport_retry.backoff", json!("500ms")),
+        ("limits.concurrency", json!(8)),
+        ("ready.path", json!("/health")),
+        ("ready.every", json!("1s")),
+        ("ready.timeout", json!("5s")),
+        ("max_response", json!(64 << 20)),
+    ]
+}
+
 pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diagnostic>> {
     let key = |k: &str| format!("targets.{name}.{k}");
     let text = |k: &str| settings.text(&key(k));
-    let duration = |k: &str, default: Duration| settings.parsed(&key(k), units::duration).map(|d| d.unwrap_or(default));
-    let count = |k: &str, default: u64| settings.parsed(&key(k), units::count).map(|n| n.unwrap_or(default));
+    // Whatever is asked for in this way is built in, so it is there.
+    let duration = |k: &str| settings.parsed(&key(k), units::duration).map(Option::unwrap_or_default);
+    let count = |k: &str| settings.parsed(&key(k), units::count).map(Option::unwrap_or_default);
     let number = |k: &str| settings.parsed(&key(k), units::number);
     let (address, origin) = match (text("base_url"), text("simulate")) {
         (Some(url), _) => {
@@ -112,7 +134,7 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
         }
     };
     let when = settings.list(&key("transport_retry.when"));
-    let on = |word: &str| when.is_empty() || when.iter().any(|w| w == word);
+    let on = |word: &str| when.iter().any(|w| w == word);
     let price = match (number("price.input")?, number("price.output")?) {
         (Some(input), Some(output)) => Some(Price { input, output, currency: text("price.currency").unwrap_or_else(|| "USD".into()) }),
         _ => None,
@@ -127,27 +149,23 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
         headers: settings.below(&key("headers")).into_iter().map(|(k, v)| (k, Secret(v))).collect(),
         stream: text("stream").as_deref() != Some("false"),
         timeouts: Timeouts {
-            connect: duration("timeout.connect", Duration::from_secs(3))?,
-            first_token: duration("timeout.first_token", Duration::from_secs(60))?,
-            idle: duration("timeout.idle", Duration::from_secs(30))?,
-            total: duration("timeout.total", Duration::from_secs(120))?,
+            connect: duration("timeout.connect")?,
+            first_token: duration("timeout.first_token")?,
+            idle: duration("timeout.idle")?,
+            total: duration("timeout.total")?,
         },
         transport_retry: TransportRetry {
-            attempts: count("transport_retry.attempts", 3)?.max(1),
+            attempts: count("transport_retry.attempts")?.max(1),
             when: RetryWhen { connect: on("connect"), too_many_requests: on("429"), unavailable: on("503") },
-            backoff: duration("transport_retry.backoff", Duration::from_millis(500))?,
+            backoff: duration("transport_retry.backoff")?,
         },
-        concurrency: count("limits.concurrency", 8)?.max(1) as usize,
+        concurrency: count("limits.concurrency")?.max(1) as usize,
         rate: settings.parsed(&key("limits.rate"), units::rate)?,
-        ready: Ready {
-            path: text("ready.path").unwrap_or_else(|| "/health".into()),
-            every: duration("ready.every", Duration::from_secs(1))?,
-            timeout: duration("ready.timeout", Duration::from_secs(5))?,
-        },
+        ready: Ready { path: text("ready.path").unwrap_or_default(), every: duration("ready.every")?, timeout: duration("ready.timeout")? },
         price,
         metrics: text("metrics"),
         ca_file: text("ca_file"),
-        max_response: count("max_response", 64 << 20)?,
+        max_response: count("max_response")?,
     })
 }
 
