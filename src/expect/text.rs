@@ -165,7 +165,7 @@ fn stands_alone(have: &str, wanted: &str, joins: fn(char) -> bool) -> bool {
 pub(super) fn keeps(text: &str, prompt: &str, all: Option<&[String]>, matching: Option<&regex::Regex>) -> Said {
     let wanted: Vec<String> = match (all, matching) {
         (Some(all), _) => all.to_vec(),
-        (None, Some(regex)) => regex.find_iter(prompt).map(|m| m.as_str().to_owned()).collect(),
+        (None, Some(regex)) => regex.find_iter(prompt).map(|m| m.as_str().to_owned()).filter(|m| !m.is_empty()).collect(),
         (None, None) => identifiers(prompt),
     };
     if wanted.is_empty() {

@@ -461,7 +461,12 @@ impl<'a> Reader<'a> {
                     "a fixed `pass_rate` needs `repeat`; or write `{ accept: …, reject: … }` to let the evidence decide",
                 );
             }
-            return Some(PassRate::Fixed { trials: repeat.max(1), rate: units::share(text).ok()? });
+            let rate = units::share(text).ok()?;
+            if rate.0 == 0.0 {
+                self.checker.error(node.place, "bad-value", "a `pass_rate` of 0 asks for nothing, so every service would pass");
+                return None;
+            }
+            return Some(PassRate::Fixed { trials: repeat.max(1), rate });
         }
         if let Some(repeat) = repeat_node {
             self.checker.error(

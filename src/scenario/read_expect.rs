@@ -215,16 +215,48 @@ impl ExpectReader<'_, '_> {
         }
         let mut any = texts(node.get("any"));
         any.extend(texts(node.get("text")));
-        Search {
-            any,
-            all: texts(node.get("all")),
-            count: node.get("count").and_then(range_of),
-            case_sensitive: flag(node, "case_sensitive", true),
+        Search { any, all: texts(node.get("all")), count: None, case_sensitive: flag(node, "case_sensitive", true) }
+    }
+
+    /// A range that something can satisfy and something else not.
+    fn range(&mut self, node: &Node) -> Option<Range> {
+        let range = range_of(node)?;
+        let why = match (range.min, range.max) {
+            (None, None) => "say `min`, `max` or both",
+            (Some(a), Some(b)) if a > b => "`min` is above `max`, so nothing can satisfy it",
+            (Some(0.0), None) => "0 or more asks for nothing, so every answer would pass",
+            _ => return Some(range),
+        };
+        self.checker.error(node.place, "bad-value", why);
+        None
+    }
+
+    fn optional_range(&mut self, node: Option<&Node>) -> Option<Option<Range>> {
+        match node {
+            Some(node) => self.range(node).map(Some),
+            None => Some(None),
         }
     }
 
+    /// Texts to look for: an empty one stands everywhere.
+    fn wanted(&mut self, node: Option<&Node>) -> Option<Vec<String>> {
+        let texts = texts(node);
+        match node {
+            Some(node) if texts.iter().any(|text| text.trim().is_empty()) => {
+                self.checker.error(node.place, "bad-value", "an empty text stands in every answer");
+                None
+            }
+            _ => Some(texts),
+        }
+    }
+
+    /// Facts, each with its aliases.
+    fn facts(&mut self, list: &Node) -> Option<Vec<Vec<String>>> {
+        list.items().unwrap_or_default().iter().map(|fact| self.wanted(Some(fact))).collect()
+    }
+
     fn nonempty_search(&mut self, node: &Node) -> Option<Search> {
-        let search = self.search(node);
+        let search = Search { count: self.optional_range(node.get("count"))?, ..self.search(node) };
         if search.any.is_empty() && search.all.is_empty() {
             self.checker.error(node.place, "missing-key", "say what to look for: `text`, `any` or `all`");
             return None;
@@ -238,19 +270,16 @@ impl ExpectReader<'_, '_> {
 
     fn affix(&mut self, node: &Node) -> Option<(Vec<String>, bool)> {
         let search = self.nonempty_search(node)?;
+        // White space around them does not count.
+        if search.any.iter().any(|t| t.trim().is_empty()) {
+            self.checker.error(node.place, "bad-value", "every answer begins and ends with an empty text");
+            return None;
+        }
         Some((search.any, search.case_sensitive))
     }
 
     fn length(&mut self, node: &Node) -> Option<(Range, Unit)> {
-        let range = range_of(node)?;
-        if range.min.is_none() && range.max.is_none() {
-            self.checker.error(node.place, "missing-key", "say `min`, `max` or both");
-            return None;
-        }
-        if matches!((range.min, range.max), (Some(a), Some(b)) if a > b) {
-            self.checker.error(node.place, "bad-value", "`min` is above `max`, so nothing can satisfy it");
-            return None;
-        }
+        let range = self.range(node)?;
         let unit = node.get("unit").and_then(Node::text).and_then(Unit::named).unwrap_or_default();
         Some((range, unit))
     }
@@ -344,7 +373,7 @@ impl ExpectReader<'_, '_> {
             "matches" => {
                 let node = value.get("pattern").unwrap_or(value);
                 let pattern = self.pattern(node, flag(value, "lookaround", false))?;
-                let count = value.get("count").and_then(range_of);
+                let count = self.optional_range(value.get("count"))?;
                 if count.is_none() && pattern.count("").is_ok_and(|n| n > 0) {
                     self.checker.error(node.place, "bad-value", "this expression matches the empty text, so it matches every answer");
                     return None;
@@ -363,20 +392,26 @@ impl ExpectReader<'_, '_> {
                 let (range, unit) = self.length(value)?;
                 Check::Length { range, unit }
             }
-            "language" => Check::Language {
-                code: value.text().map(str::to_owned).or_else(|| text("is"))?,
-                min: text("min").and_then(|t| units::share(&t).ok()).map_or(0.6, |s| s.0),
-            },
+            "language" => {
+                Check::Language { code: value.text().map(str::to_owned).or_else(|| text("is"))?, min: self.bar_or(value, "min", 0.6)? }
+            }
             "format" => Check::Format {
                 name: value.text().map(str::to_owned).or_else(|| text("is"))?,
-                items: value.get("items").and_then(range_of),
+                items: self.optional_range(value.get("items"))?,
             },
             "keeps" => {
-                let all = if value.items().is_some() { Some(texts(Some(value))) } else { value.get("all").map(|n| texts(Some(n))) };
+                let all = match Some(value).filter(|v| v.items().is_some()).or(value.get("all")) {
+                    Some(list) => Some(self.wanted(Some(list))?),
+                    None => None,
+                };
                 let matching = match value.get("matching") {
                     Some(node) => Some(self.regex(node)?),
                     None => None,
                 };
+                if let (Some(node), true) = (value.get("matching"), matching.as_ref().is_some_and(|regex| regex.is_match(""))) {
+                    self.checker.error(node.place, "bad-value", "this expression matches the empty text, which every answer keeps");
+                    return None;
+                }
                 Check::Keeps { all, matching }
             }
             "numbers" => {
@@ -388,7 +423,7 @@ impl ExpectReader<'_, '_> {
                     return None;
                 }
                 let tolerance = text("tolerance").and_then(|t| units::share(&t).ok()).map_or(0.0, |s| s.0);
-                Check::Numbers(NumberCheck { any, all, tolerance, units: texts(value.get("unit")) })
+                Check::Numbers(NumberCheck { any, all, tolerance, units: self.wanted(value.get("unit"))? })
             }
             "facts" => {
                 let list = value.get("all").unwrap_or(value);
@@ -397,10 +432,10 @@ impl ExpectReader<'_, '_> {
                     self.checker.error(value.place, "bad-value", "`min: 0%` asks for no fact at all, so every answer would pass");
                     return None;
                 }
-                Check::Facts { all: list.items().unwrap_or_default().iter().map(|n| texts(Some(n))).collect(), min }
+                Check::Facts { all: self.facts(list)?, min }
             }
-            "refuses" => Check::Refuses { also: texts(value.get("also")) },
-            "asks_back" => Check::AsksBack { also: texts(value.get("also")) },
+            "refuses" => Check::Refuses { also: self.wanted(value.get("also"))? },
+            "asks_back" => Check::AsksBack { also: self.wanted(value.get("also"))? },
             "readable" => Check::Readable,
             "no_repetition" => {
                 let max = value.get("max").map(|at| (at.place, count_of(at)));
@@ -429,8 +464,8 @@ impl ExpectReader<'_, '_> {
                     Some(node) => Some(self.schema(&node.json(), node)?),
                     None => None,
                 },
-                count: value.get("count").and_then(range_of),
-                order: texts(value.get("order")),
+                count: self.optional_range(value.get("count"))?,
+                order: self.wanted(value.get("order"))?,
             },
             "finish_reason" => {
                 const KNOWN: [&str; 6] = ["stop", "length", "tool_calls", "content_filter", "function_call", "eos_token"];
@@ -444,6 +479,10 @@ impl ExpectReader<'_, '_> {
                 }
                 Check::FinishReason(reasons)
             }
+            "logprob" if value.get("mean").is_none() && value.get("min").is_none() => {
+                self.checker.error(value.place, "missing-key", "say how probable: `logprob: { mean: -0.5 }`, or `min` for each token");
+                return None;
+            }
             "logprob" => Check::Logprob { mean: value.get("mean").and_then(number_of), min: value.get("min").and_then(number_of) },
             "status" => {
                 let codes: Vec<u16> = texts(Some(value)).iter().filter_map(|t| t.parse().ok()).filter(|c| (100..600).contains(c)).collect();
@@ -453,12 +492,15 @@ impl ExpectReader<'_, '_> {
                 }
                 Check::Status(codes)
             }
-            "error" => Check::Error(ErrorShape { kind: text("type"), code: text("code"), message: text("message") }),
+            "error" => {
+                Check::Error(ErrorShape { kind: text("type"), code: text("code"), message: self.wanted(value.get("message"))?.pop() })
+            }
             "service_alive" => Check::ServiceAlive,
             "header" => {
                 let mut checks = Vec::new();
                 for (key, node) in value.entries()? {
-                    checks.push((key.text()?.to_lowercase(), self.header(node)?));
+                    let name = key.text()?.to_lowercase();
+                    checks.extend(self.header(node)?.into_iter().map(|check| (name.clone(), check)));
                 }
                 Check::Header(checks)
             }
@@ -483,7 +525,8 @@ impl ExpectReader<'_, '_> {
                 Check::Latency { max: limits, history: ceilings }
             }
             "tokens" => {
-                let ranges: Vec<_> = TokenCount::ALL.into_iter().filter_map(|c| Some((c, range_of(value.get(c.word())?)?))).collect();
+                let asked = TokenCount::ALL.into_iter().filter_map(|c| Some((c, value.get(c.word())?)));
+                let ranges: Vec<_> = asked.map(|(c, node)| Some((c, self.range(node)?))).collect::<Option<_>>()?;
                 if ranges.is_empty() {
                     self.checker.error(value.place, "missing-key", "say which tokens: `tokens: { completion: 1..200 }`");
                     return None;
@@ -515,14 +558,22 @@ impl ExpectReader<'_, '_> {
                     Ok(n) => Edits::Count(n),
                     Err(_) => Edits::Share(units::share(written).ok()?.0),
                 };
+                if matches!(max, Edits::Share(share) if share >= 1.0) {
+                    self.checker.error(
+                        value.get("max")?.place,
+                        "bad-value",
+                        "a share of all characters allows every answer; write a whole number for a count of edits",
+                    );
+                    return None;
+                }
                 Check::Levenshtein { to: self.references(value)?, max }
             }
             // The plan knows the case, and with it the file.
             "golden" => Check::Golden { file: text("file").unwrap_or_default(), stored: None },
             "similar" => {
                 let min = value.get("min").and_then(number_of);
-                if min.is_some_and(|m| !(0.0..=1.0).contains(&m)) {
-                    self.checker.error(value.get("min")?.place, "bad-value", "a cosine worth asking for lies between 0 and 1");
+                if min.is_some_and(|m| !(m > 0.0 && m <= 1.0)) {
+                    self.checker.error(value.get("min")?.place, "bad-value", "a cosine worth asking for lies above 0 and is at most 1");
                     return None;
                 }
                 Check::Similar { to: self.references(value)?, min }
@@ -546,12 +597,16 @@ impl ExpectReader<'_, '_> {
                 }
             },
             "consistency" => {
-                let facts = value.get("facts").map(|node| {
-                    let list = node.get("all").unwrap_or(node);
-                    let min = node.get("min").and_then(Node::text).and_then(|t| units::share(t).ok()).map_or(0.99, |s| s.0);
-                    (list.items().unwrap_or_default().iter().map(|n| texts(Some(n))).collect(), min)
-                });
-                let share = |key: &str| text(key).and_then(|t| units::share(&t).ok()).map(|s| s.0);
+                let facts =
+                    value.get("facts").map(|node| Some((self.facts(node.get("all").unwrap_or(node))?, self.bar_or(node, "min", 0.99)?)));
+                let facts = match facts {
+                    Some(facts) => Some(facts?),
+                    None => None,
+                };
+                let mut share = |key: &str| match value.get(key) {
+                    Some(_) => self.bar(value, key).map(Some),
+                    None => Some(None),
+                };
                 let over = match text("over").as_deref() {
                     Some("targets") => Over::Targets,
                     Some("history") => Over::History,
@@ -559,9 +614,9 @@ impl ExpectReader<'_, '_> {
                 };
                 let wanted = Consistency {
                     over,
-                    same_facts: share("same_facts"),
-                    exact: share("exact"),
-                    overlap: share("overlap"),
+                    same_facts: share("same_facts")?,
+                    exact: share("exact")?,
+                    overlap: share("overlap")?,
                     similarity: value.get("similarity").and_then(number_of),
                     facts,
                 };
@@ -606,17 +661,27 @@ impl ExpectReader<'_, '_> {
         node.and_then(Node::items).unwrap_or_default().iter().filter_map(|n| self.regex(n)).collect()
     }
 
-    fn header(&mut self, node: &Node) -> Option<HeaderCheck> {
+    /// What is asked of one header, every part of it.
+    fn header(&mut self, node: &Node) -> Option<Vec<HeaderCheck>> {
         if let Some(text) = node.text() {
-            return Some(HeaderCheck::Equals(text.to_owned()));
+            return Some(vec![HeaderCheck::Equals(text.to_owned())]);
         }
-        if let Some(text) = node.get("contains").and_then(Node::text) {
-            return Some(HeaderCheck::Contains(text.to_owned()));
+        let mut checks = Vec::new();
+        if let Some(text) = self.wanted(node.get("contains"))?.pop() {
+            checks.push(HeaderCheck::Contains(text));
         }
         if let Some(pattern) = node.get("matches") {
-            return self.pattern(pattern, false).map(HeaderCheck::Matches);
+            checks.push(HeaderCheck::Matches(self.pattern(pattern, false)?));
         }
-        Some(HeaderCheck::Exists(flag(node, "exists", true)))
+        let exists = flag(node, "exists", true);
+        if !exists && !checks.is_empty() {
+            self.checker.error(node.place, "bad-value", "a header that must not exist holds nothing");
+            return None;
+        }
+        if checks.is_empty() {
+            checks.push(HeaderCheck::Exists(exists));
+        }
+        Some(checks)
     }
 
     fn json_check(&mut self, node: &Node) -> Option<JsonCheck> {
@@ -625,14 +690,24 @@ impl ExpectReader<'_, '_> {
             return Some(JsonCheck { equals: Some(node.json()), ..JsonCheck::default() });
         }
         let text = |key: &str| node.get(key).and_then(Node::text).map(str::to_owned);
+        let ends = (node.get("min").and_then(number_of), node.get("max").and_then(number_of));
+        if matches!(ends, (Some(min), Some(max)) if min > max) {
+            self.checker.error(node.place, "bad-value", "`min` is above `max`, so nothing can satisfy it");
+            return None;
+        }
         Some(JsonCheck {
             exists: node.get("exists").and_then(Node::boolean),
             kind: text("type"),
             equals: node.get("equals").map(Node::json),
             one_of: node.get("in").and_then(Node::items).map(|items| items.iter().map(Node::json).collect()),
-            min: node.get("min").and_then(number_of),
-            max: node.get("max").and_then(number_of),
-            items: node.get("items").and_then(range_of),
+            min: ends.0,
+            max: ends.1,
+            items: match node.get("items").map(|node| (node, range_of(node))) {
+                // `0..` asks for a list, whatever it holds.
+                Some((_, Some(range))) if range.min == Some(0.0) && range.max.is_none() => Some(range),
+                Some((node, _)) => Some(self.range(node)?),
+                None => None,
+            },
             length: match node.get("length") {
                 Some(node) => Some(self.length(node)?),
                 None => None,
