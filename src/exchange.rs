@@ -144,6 +144,9 @@ pub struct TransportRetry {
     pub reason: String,
     #[serde(with = "ms", rename = "waited_ms")]
     pub waited: Duration,
+    /// The connection broke under the request, which the service may have had: that it was answered afterwards proves little.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub broke: bool,
 }
 
 /// The closed list of ways in which a request fails.

@@ -38,13 +38,15 @@ impl Redactor {
         text
     }
 
-    /// Replaces every secret in place.
-    pub fn wash(&self, text: &mut String) {
-        if let Some(forms) = &self.forms
-            && forms.is_match(text.as_str())
-        {
-            let masks = vec![MASK; forms.patterns_len()];
-            *text = forms.replace_all(text, &masks);
+    /// Replaces every secret in place, and says whether there was one.
+    pub fn wash(&self, text: &mut String) -> bool {
+        match &self.forms {
+            Some(forms) if forms.is_match(text.as_str()) => {
+                let masks = vec![MASK; forms.patterns_len()];
+                *text = forms.replace_all(text, &masks);
+                true
+            }
+            _ => false,
         }
     }
 }

@@ -283,3 +283,77 @@ fn an_endless_list_of_models_is_left_alone() {
     let output = common::roadworthy().current_dir(dir.path()).args(["run", "a.yaml", "--base-url", &server.url]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+#[test]
+fn a_request_under_which_its_connection_broke_is_no_plain_pass() {
+    let server = server(|talk| {
+        loop {
+            talk.request()?;
+            if talk.log.lock().unwrap().len() == 2 {
+                return Ok(());
+            }
+            talk.whole("200 OK", "", WHOLE)?;
+        }
+    });
+    let (code, shown) = run(&server.url, "", &(case("first", "equals: fine") + &case("second", "equals: fine")));
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("1 pass, 1 flaky") && shown.contains("the connection broke under a request"), "{shown}");
+}
+
+#[test]
+fn half_a_key_is_never_shown() {
+    const KEY: &str = "sk-0123456789abcdefghijklmnopqrstuv";
+    for stream in [false, true] {
+        for before in (100..420).step_by(7) {
+            let server = server(move |talk| {
+                talk.request()?;
+                let error = format!(r#"{{"error":{{"message":"{}Bearer {KEY}"}}}}"#, "x".repeat(before));
+                if !stream {
+                    return talk.whole("500 Oops", "", &error);
+                }
+                talk.begin_stream()?;
+                talk.event(&error)?;
+                talk.send("0\r\n\r\n")
+            });
+            let (code, shown) = run(&server.url, &format!("api_key: {KEY}"), &case("a", "not_empty"));
+            assert_eq!(code, 1, "{shown}");
+            assert!(!shown.contains(&KEY[..12]), "{before} {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_sent_back_does_not_switch_counts_off() {
+    let server = server(|talk| {
+        let request = talk.request()?;
+        let (_, body) = request.split_once("\r\n\r\n").unwrap();
+        if body.contains("too long") {
+            let detail = format!(r#"{{"detail":[{{"loc":["body","messages"],"msg":"too long","input":{body}}}]}}"#);
+            return talk.whole("422 Unprocessable", "", &detail);
+        }
+        talk.begin_stream()?;
+        talk.token("one")?;
+        talk.event(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#)?;
+        if body.contains("include_usage") {
+            talk.event(r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#)?;
+        }
+        talk.event("[DONE]")?;
+        talk.send("0\r\n\r\n")
+    });
+    let long = "  - { name: refused, prompt: too long, expect: [ status: 422 ] }\n";
+    let (code, shown) = run(&server.url, "", &(long.to_owned() + &case("counted", "tokens: { completion: 1 }")));
+    assert_eq!(code, 0, "{shown}");
+    assert_eq!(server.seen.lock().unwrap().len(), 2, "{shown}");
+}
+
+#[test]
+fn an_error_instead_of_a_stream_is_the_body() {
+    let server = server(|talk| {
+        talk.request()?;
+        talk.begin_stream()?;
+        talk.event(r#"{"error":{"message":"boom","type":"server_error"}}"#)?;
+        talk.send("0\r\n\r\n")
+    });
+    let (code, shown) = run(&server.url, "", &case("asked", "error: { message: boom }"));
+    assert_eq!(code, 0, "{shown}");
+}

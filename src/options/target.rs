@@ -85,6 +85,8 @@ pub struct Target {
     pub ca_file: Option<String>,
     /// Bytes of a response after decompression, at most.
     pub max_response: u64,
+    /// What must not be said back, of the whole configuration.
+    pub secrets: Vec<String>,
 }
 
 /// What holds of a target where nobody says otherwise.
@@ -166,6 +168,7 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
         metrics: text("metrics"),
         ca_file: text("ca_file"),
         max_response: count("max_response")?,
+        secrets: settings.secrets.clone(),
     })
 }
 

@@ -137,7 +137,9 @@ async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut
 /// Gives the record its last words once its attempts are complete.
 pub(super) fn settle(case: &Planned, record: &mut CaseRecord, target: &Target) {
     let tries = record.attempts.len();
-    if record.verdict == Verdict::Pass && tries > 1 {
+    // What broke under a request and went well when it was sent again is no plain pass.
+    let broke = record.exchanges().any(|e| e.transport_retries.iter().any(|retry| retry.broke));
+    if record.verdict == Verdict::Pass && (tries > 1 || broke) {
         record.verdict = Verdict::Flaky;
     }
     record.why = why(record);
@@ -152,6 +154,9 @@ fn why(record: &CaseRecord) -> String {
     let Some(last) = record.attempts.last() else { return String::new() };
     match record.verdict {
         Verdict::Pass => String::new(),
+        Verdict::Flaky if record.attempts.len() == 1 => {
+            "the connection broke under a request, which was answered when it was sent again".to_owned()
+        }
         Verdict::Flaky => {
             let missed = first(&record.attempts[0], |o| o != Outcome::Met).unwrap_or_default();
             format!("passed on attempt {} of {}; first: {missed}", record.attempts.len(), record.attempts.len())

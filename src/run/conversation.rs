@@ -143,17 +143,14 @@ fn said(exchange: &Exchange) -> Value {
 
 /// A service that echoes a key must not bring it into the evidence, where a diff could tear it apart past recognition.
 fn clean(redactor: &Redactor, exchange: &mut Exchange) {
+    // Tokens are pieces of what is taken out, and would give it away.
+    if redactor.wash(&mut exchange.answer) | redactor.wash(&mut exchange.reasoning) {
+        exchange.logprobs.iter_mut().for_each(|t| t.token.clear());
+    }
     let calls = exchange.tool_calls.iter_mut().map(|c| &mut c.arguments);
     let headers = exchange.headers.iter_mut().map(|(_, v)| v);
-    let tokens = exchange.logprobs.iter_mut().map(|t| &mut t.token);
     let message = exchange.failure.iter_mut().map(|f| &mut f.message);
-    for text in [&mut exchange.answer, &mut exchange.reasoning, &mut exchange.url]
-        .into_iter()
-        .chain(calls)
-        .chain(headers)
-        .chain(tokens)
-        .chain(message)
-    {
+    for text in [&mut exchange.url].into_iter().chain(calls).chain(headers).chain(message) {
         redactor.wash(text);
     }
 }

@@ -24,7 +24,10 @@ impl Service {
                 }
             }
             if !(200..300).contains(&status) {
-                return Err(format!("status {status} from {url}: {}", crate::redact::excerpt(&String::from_utf8_lossy(&bytes), 160)));
+                return Err(format!(
+                    "status {status} from {url}: {}",
+                    crate::redact::excerpt(&self.redactor.clean(&String::from_utf8_lossy(&bytes)), 160)
+                ));
             }
             Ok(bytes)
         };

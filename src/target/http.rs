@@ -8,6 +8,7 @@ use super::sse::Decoder;
 use super::wire::{self, TimedEvent, fail};
 use crate::exchange::{Exchange, Failure, FailureKind, TransportRetry};
 use crate::options::{Address, Api, Target};
+use crate::redact::Redactor;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
@@ -34,8 +35,10 @@ pub struct Service {
     pub limiter: Limiter,
     /// The model's name, from the configuration or from `/models`.
     pub model: OnceLock<Option<String>>,
-    /// Set when the service refused `stream_options`.
+    /// Set when the service took a request only without `stream_options`.
     without_usage: AtomicBool,
+    /// Before an excerpt is made: half a secret would not be known as one.
+    pub(super) redactor: Redactor,
     ca: Option<Vec<u8>>,
     /// Set when the service went away after it had been ready: the case that saw it first.
     pub crashed: OnceLock<String>,
@@ -60,9 +63,9 @@ enum Sent {
     TryAgain(String, Option<Duration>),
     /// The service does not know `stream_options`.
     WithoutUsage,
-    /// A connection kept open from an earlier request was closed before a byte of a response came: servers close idle connections
-    /// whenever they like, so this says nothing about the request.
-    Stale,
+    /// A connection kept open from an earlier request was closed before a byte of a response came, and how long it had waited for this
+    /// one. Servers close idle connections whenever they like; one that was in use just before may have broken under the request.
+    Stale(Duration),
 }
 
 /// A connection that its server had closed breaks at once; one that breaks later took the request.
@@ -107,6 +110,7 @@ impl Service {
             let _ = model.set(target.model.clone());
         }
         Ok(Service {
+            redactor: Redactor::new(target.secrets.iter().cloned()),
             target,
             base_url,
             pool: Pool::default(),
@@ -192,27 +196,31 @@ impl Service {
         let mut queued = Duration::ZERO;
         let mut backoff = retry.backoff;
         let mut fresh = false;
+        let mut without_usage = self.without_usage.load(Ordering::Relaxed);
         loop {
             let waiting = Instant::now();
             let slot = self.limiter.acquire().await;
             queued += waiting.elapsed();
-            let with_usage = request.stream && !self.without_usage.load(Ordering::Relaxed);
+            let with_usage = request.stream && !without_usage;
             let model = self.model.get().and_then(Option::as_deref);
             let body = wire::body(self.target.api, model, request.messages, request.params, request.stream, with_usage);
             let mut exchange = Exchange { url: self.endpoint(), request: body, ..Exchange::default() };
             let sent = self.send(&mut exchange, request, with_usage, fresh).await;
             drop(slot);
             exchange.timing.queued = queued;
+            if let Some(failure) = exchange.failure.as_mut() {
+                failure.message = crate::redact::excerpt(&self.redactor.clean(&failure.message), LONGEST_MESSAGE);
+            }
             match sent {
                 Sent::WithoutUsage => {
-                    self.without_usage.store(true, Ordering::Relaxed);
+                    without_usage = true;
                     continue;
                 }
                 // A service that takes no new connections went away, and perhaps because of this request.
-                Sent::Stale if !fresh && self.takes_connections().await => {
+                Sent::Stale(rested) if !fresh && self.takes_connections().await => {
                     fresh = true;
                     let reason = "a connection kept open from an earlier request broke before a response came".into();
-                    retries.push(TransportRetry { reason, waited: Duration::ZERO });
+                    retries.push(TransportRetry { reason, waited: Duration::ZERO, broke: !self.pool.may_end(rested) });
                     continue;
                 }
                 // A service that asks for longer than the whole request may take will not be waited for.
@@ -222,11 +230,12 @@ impl Service {
                     // Between half and the whole of the backoff, so that clients that failed together do not return together.
                     let wait = asked.unwrap_or_else(|| backoff.mul_f64(0.5 + jitter / 2.0)).min(request.total);
                     backoff *= 2;
-                    retries.push(TransportRetry { reason, waited: wait });
+                    retries.push(TransportRetry { reason, waited: wait, broke: false });
                     tokio::time::sleep(wait).await;
                 }
                 sent => {
                     if exchange.failure.is_none() {
+                        self.without_usage.fetch_or(without_usage, Ordering::Relaxed);
                         self.limiter.succeeded();
                     }
                     if let (Sent::TryAgain(_, Some(asked)), Some(failure)) = (&sent, exchange.failure.as_mut())
@@ -280,9 +289,10 @@ impl Service {
             }
             Waited::Broke(why) => {
                 let failure = broken(&why, &self.base_url);
+                let rested = held.rested;
                 let stale = failure.kind == FailureKind::ConnReset && held.connect.is_none() && sent.elapsed() < STALE_WITHIN;
                 exchange.failure = Some(failure);
-                return if stale { Sent::Stale } else { Sent::Complete };
+                return if stale { Sent::Stale(rested) } else { Sent::Complete };
             }
         };
         exchange.timing.ttfb = Some(held.open.last_read().saturating_duration_since(sent));
@@ -321,13 +331,13 @@ impl Service {
         let text = String::from_utf8_lossy(&body);
         exchange.answer = wire::clip(&text);
         exchange.timing.e2e = Some(ended.saturating_duration_since(sent));
-        if matches!(status, 400 | 422) && with_usage && (text.contains("stream_options") || text.contains("include_usage")) {
+        if matches!(status, 400 | 422) && with_usage && blames_usage(&text) {
             return Sent::WithoutUsage;
         }
         let says = serde_json::from_str::<Value>(&text)
             .ok()
             .and_then(|v| v["error"]["message"].as_str().or(v["message"].as_str()).map(str::to_owned));
-        let says = says.map(|m| format!(": {}", crate::redact::excerpt(&m, 160))).unwrap_or_default();
+        let says = says.map(|m| format!(": {}", crate::redact::excerpt(&self.redactor.clean(&m), 160))).unwrap_or_default();
         let elsewhere = exchange.header("location").filter(|_| (300..400).contains(&status));
         let elsewhere = elsewhere.map(|to| format!("; it points to {to}, and redirects are not followed")).unwrap_or_default();
         // The commonest slip in an address.
@@ -478,6 +488,20 @@ fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
     }
     let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+}
+
+/// Characters of a failure's message, at most.
+const LONGEST_MESSAGE: usize = 400;
+
+/// Whether a refusal names the request for token counts. The request itself, which some services send back, names it always.
+fn blames_usage(body: &str) -> bool {
+    let names = |text: &str| text.contains("stream_options") || text.contains("include_usage");
+    let Ok(value) = serde_json::from_str::<Value>(body) else { return names(body) };
+    let error = &value["error"];
+    let told = [error, &error["message"], &error["param"], &value["message"], &value["param"], &value["detail"]];
+    let details = value["detail"].as_array().into_iter().flatten();
+    let details = details.flat_map(|d| d["loc"].as_array().into_iter().flatten().chain([&d["msg"]]));
+    told.into_iter().chain(details).filter_map(Value::as_str).any(names)
 }
 
 /// The messages of an error and its causes, without the address twice.

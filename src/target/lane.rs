@@ -51,7 +51,9 @@ impl Lane {
                     if stale.is_some() {
                         sample.failed = Some(failure(FailureKind::ConnReset, None, "the connection broke before a response came"));
                     }
-                    if sample.failed.is_some() {
+                    if let Some(failed) = sample.failed.as_mut() {
+                        // Before it is cut: half a secret would not be known as one.
+                        failed.excerpt = crate::redact::excerpt(&self.route.redactor.clean(&failed.excerpt), 300);
                         // What is left on the wire belongs to an answer that nobody reads.
                         self.open = None;
                     }
@@ -167,7 +169,7 @@ impl Lane {
 struct Stale;
 
 fn failure(kind: FailureKind, status: Option<u16>, excerpt: &str) -> Failed {
-    Failed { kind, status, excerpt: crate::redact::excerpt(excerpt, 300), request_id: None }
+    Failed { kind, status, excerpt: excerpt.to_owned(), request_id: None }
 }
 
 /// The answer while it comes.

@@ -2,13 +2,17 @@
 
 use super::Route;
 use super::open::Open;
-use crate::exchange::Failure;
+use crate::exchange::{Failure, FailureKind};
 use crate::options::Target;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Boxes on the way forget a silent connection after some minutes without a word; one that waited this long is not used again.
 const IDLE: Duration = Duration::from_secs(90);
+
+/// Servers that keep connections at all keep them at least this long.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// Open connections, the last used one on top.
 #[derive(Default)]
@@ -16,6 +20,8 @@ pub(super) struct Pool {
     /// Where new ones go; found when the first one is needed, and again after one could not be opened.
     route: tokio::sync::Mutex<Option<Arc<Route>>>,
     idle: Mutex<Vec<(Held, Instant)>>,
+    /// The service has ended a connection soon after an answer: llama.cpp's does after each one.
+    ends_early: AtomicBool,
 }
 
 /// A connection, and the way it took.
@@ -24,6 +30,8 @@ pub(super) struct Held {
     pub route: Arc<Route>,
     /// How long it took to set up; absent when it had been in use before.
     pub connect: Option<Duration>,
+    /// How long it waited for this request.
+    pub rested: Duration,
 }
 
 impl std::fmt::Debug for Pool {
@@ -37,17 +45,20 @@ impl Pool {
     pub async fn take(&self, target: &Target, base_url: &str, ca: Option<&[u8]>, fresh: bool) -> Result<Held, Failure> {
         let waiting = || if fresh { None } else { self.idle.lock().expect("no panic under this lock").pop() };
         while let Some((mut held, since)) = waiting() {
-            if since.elapsed() < IDLE && held.open.is_open() && held.open.ready(target.timeouts.connect).await {
+            let rested = since.elapsed();
+            if rested < IDLE && held.open.is_open() && held.open.ready(target.timeouts.connect).await {
                 held.connect = None;
+                held.rested = rested;
                 return Ok(held);
             }
+            self.ends_early.fetch_or(rested < KEPT_FOR, Ordering::Relaxed);
         }
         let began = Instant::now();
         let route = self.route(target, base_url, ca).await?;
         match route.connect().await {
             Ok(mut open) => {
                 open.ready(target.timeouts.connect).await;
-                Ok(Held { open, route, connect: Some(began.elapsed()) })
+                Ok(Held { open, route, connect: Some(began.elapsed()), rested: Duration::ZERO })
             }
             Err(failure) => {
                 *self.route.lock().await = None;
@@ -66,12 +77,17 @@ impl Pool {
         Ok(route)
     }
 
-    /// Whether a new connection comes about.
+    /// Whether a new connection comes about, as far as this machine can tell: it may have run out of files or ports itself.
     pub async fn takes_connections(&self, target: &Target, base_url: &str, ca: Option<&[u8]>) -> bool {
         match self.route(target, base_url, ca).await {
-            Ok(route) => route.connect().await.is_ok(),
+            Ok(route) => route.connect().await.err().is_none_or(|failure| failure.kind == FailureKind::ClientSaturation),
             Err(_) => false,
         }
+    }
+
+    /// Whether a connection that waited so long may have been ended for no other reason than that.
+    pub fn may_end(&self, rested: Duration) -> bool {
+        rested >= KEPT_FOR || self.ends_early.load(Ordering::Relaxed)
     }
 
     /// Keeps a connection whose answer has been read to its end.

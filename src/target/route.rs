@@ -3,6 +3,7 @@
 use super::open::{Open, Stamped};
 use crate::exchange::{Failure, FailureKind};
 use crate::options::{Address, Api, Target, Timeouts};
+use crate::redact::Redactor;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
@@ -36,6 +37,7 @@ pub struct Route {
     pub(super) headers: HeaderMap,
     pub(super) timeouts: Timeouts,
     pub(super) max_response: u64,
+    pub(super) redactor: Redactor,
     /// Stamps count from here.
     epoch: Instant,
     /// Token events seen by all lanes of a load, for live figures.
@@ -110,6 +112,7 @@ impl Route {
             headers,
             timeouts: target.timeouts,
             max_response: target.max_response,
+            redactor: Redactor::new(target.secrets.iter().cloned()),
             epoch: Instant::now(),
             events: AtomicU64::new(0),
         })
@@ -147,8 +150,9 @@ impl Route {
     /// A socket whose other end is the service, or a proxy that passes on what is written.
     async fn reach(&self) -> Result<TcpStream, Failure> {
         let refused = |text: String| {
-            let kind = if text.contains("open files") { FailureKind::ClientSaturation } else { FailureKind::ConnectRefused };
-            failed(kind, text)
+            // What this machine has run out of says nothing about the service.
+            let own = ["open files", "assign requested address", "buffer space"].iter().any(|word| text.contains(word));
+            failed(if own { FailureKind::ClientSaturation } else { FailureKind::ConnectRefused }, text)
         };
         if let Some((proxy, auth, to)) = &self.tunnel {
             let mut tunnel = Tunnel::new(proxy.clone(), HttpConnector::new());
@@ -158,14 +162,17 @@ impl Route {
             let through = tunnel.call(to.clone()).await;
             return through.map(TokioIo::into_inner).map_err(|e| refused(format!("the proxy opened no tunnel: {e}")));
         }
-        let mut last = None;
+        let mut last = failed(FailureKind::Dns, "the host has no address".to_owned());
+        // An address that nobody answers at leaves time for the others.
+        let share = self.timeouts.connect / self.addresses.len().clamp(1, 8) as u32;
         for address in &self.addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(e) => last = Some(e),
-            }
+            last = match tokio::time::timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(e)) => refused(e.to_string()),
+                Err(_) => failed(FailureKind::ConnectTimeout, format!("no connection to {address} within {}", crate::units::show(share))),
+            };
         }
-        Err(refused(last.map_or_else(|| "the host has no address".to_owned(), |e| e.to_string())))
+        Err(last)
     }
 }
 

@@ -103,7 +103,11 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
             }
         };
         if let Some(error) = chunk.error(event.data.as_bytes()) {
-            fail(exchange, FailureKind::ApiError, format!("the stream holds an error: {}", crate::redact::excerpt(&error, 200)));
+            fail(exchange, FailureKind::ApiError, format!("the stream holds an error: {error}"));
+            if spoken.is_empty() {
+                // Without an answer before it, it is the whole body.
+                exchange.answer = clip(&event.data);
+            }
             break;
         }
         let counted = chunk.usage();
@@ -187,8 +191,7 @@ pub fn fold_body(exchange: &mut Exchange, body: &[u8], sent: Instant, ended: Ins
     };
     if let Some(error) = chunk.error(text.as_bytes()) {
         exchange.answer = clip(&text);
-        let message = format!("status 200 with an error inside: {}", crate::redact::excerpt(&error, 200));
-        return fail(exchange, FailureKind::ApiError, message);
+        return fail(exchange, FailureKind::ApiError, format!("status 200 with an error inside: {error}"));
     }
     if !chunk.has_choices() {
         exchange.answer = clip(&text);

@@ -182,10 +182,10 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     };
     let events = Arc::new(Mutex::new(Vec::new()));
     let sink = {
-        let (journal, events) = (journal.clone(), events.clone());
+        let (journal, events, redactor) = (journal.clone(), events.clone(), redactor.clone());
         Box::new(move |event: Event| {
             if let Event::Waiting { target, why } = &event {
-                talk(&format!("waiting for target `{target}`: {why}"));
+                talk(&redactor.clean(&format!("waiting for target `{target}`: {why}")));
             }
             journal.write(&event);
             events.lock().expect("no panic under this lock").push(event);
