@@ -192,19 +192,31 @@ impl FailureKind {
 
 impl Exchange {
     /// Takes personal data out of the prompt and the answer; tokens of an answer that held some are taken out, too.
-    pub fn mask_personal(&mut self) {
-        let mask = crate::redact::personal::mask;
+    /// True when the request held some, and so is another one now.
+    pub fn mask_personal(&mut self) -> bool {
+        use crate::redact::personal::{mask, mask_json};
         let answered = mask(&mut self.answer) | mask(&mut self.reasoning);
         if answered {
             self.logprobs.iter_mut().for_each(|t| t.token.clear());
         }
-        mask(&mut self.request.0);
-        let arguments = self.tool_calls.iter_mut().map(|c| &mut c.arguments);
+        let asked = mask_json(&mut self.request.0);
+        self.tool_calls.iter_mut().for_each(|call| {
+            mask_json(&mut call.arguments);
+        });
         let headers = self.headers.iter_mut().map(|(_, v)| v);
         let message = self.failure.iter_mut().map(|f| &mut f.message);
-        arguments.chain(headers).chain(message).for_each(|text| {
+        headers.chain(message).for_each(|text| {
             mask(text);
         });
+        asked
+    }
+
+    /// Whether something in it was taken out by [`Exchange::mask_personal`].
+    pub fn is_masked(&self) -> bool {
+        let arguments = self.tool_calls.iter().map(|c| &c.arguments);
+        let headers = self.headers.iter().map(|(_, v)| v);
+        let mut texts = [&self.answer, &self.reasoning, &self.request.0].into_iter().chain(arguments).chain(headers);
+        texts.any(|text| crate::redact::personal::masked(text).is_some())
     }
 
     /// The first header of that (lower-case) name.

@@ -16,12 +16,17 @@ struct Out {
     waiting: String,
     /// Other processes write the same file.
     shared: bool,
+    /// The last write failed, perhaps in the middle of a line.
+    torn: bool,
 }
 
 impl Out {
     /// Hands what waits to the system.
     fn flush(&mut self) -> std::io::Result<()> {
-        let line = std::mem::take(&mut self.waiting);
+        let mut line = std::mem::take(&mut self.waiting);
+        if self.torn {
+            line.insert(0, '\n');
+        }
         let file = &self.file;
         // A long line may not be written in one piece, so processes take turns.
         let turn = if self.shared { file.lock() } else { Ok(()) };
@@ -29,6 +34,7 @@ impl Out {
         if self.shared {
             let _ = file.unlock();
         }
+        self.torn = written.is_err();
         written
     }
 }
@@ -53,7 +59,7 @@ impl Journal {
         std::fs::create_dir_all(dir)?;
         let path = dir.join(format!("{run_id}.jsonl"));
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        let out = Arc::new(Mutex::new(Out { file, waiting: String::new(), shared }));
+        let out = Arc::new(Mutex::new(Out { file, waiting: String::new(), shared, torn: false }));
         let watched = Arc::downgrade(&out);
         std::thread::spawn(move || {
             while let Some(out) = watched.upgrade() {
@@ -99,19 +105,27 @@ impl Journal {
     }
 }
 
-/// Reads a journal. The last line may be cut off; any other broken line is an error with its number.
+/// Reads a journal. The last line may be cut off. Another broken line, which a full disk leaves, loses only itself, and the run counts
+/// as cut off; a file with more of them is none of ours.
 pub fn read(path: &Path) -> Result<RunRecord, String> {
     let name = path.display();
     // Bytes: the cut may go through a character.
     let bytes = std::fs::read(path).map_err(|e| format!("{name} cannot be read: {e}"))?;
     let lines: Vec<&[u8]> = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()).collect();
     let mut events = Vec::with_capacity(lines.len());
+    let mut torn = 0;
     for (i, line) in lines.iter().enumerate() {
         match serde_json::from_slice::<Event>(line) {
             Ok(event) => events.push(event),
             Err(_) if i + 1 == lines.len() && !bytes.ends_with(b"\n") => break,
+            // Cut in its middle: a line that was written whole, or by somebody else, is broken otherwise.
+            Err(e) if e.is_eof() && line.starts_with(b"{\"event\":") => torn += 1,
             Err(e) => return Err(format!("{name}:{}: not an event of a run: {e}", i + 1)),
         }
+    }
+    if torn > 0 {
+        // What those lines said is not known, so the run has not come to its end.
+        events.retain(|event| !matches!(event, Event::RunFinished(_)));
     }
     if !matches!(events.first(), Some(Event::RunStarted(_))) {
         return Err(format!("{name} is not the record of a run: it does not begin with `run_started`"));
@@ -171,5 +185,9 @@ mod tests {
         assert_eq!(read(&journal.path).unwrap().header.run_id, "r");
         std::fs::write(&journal.path, format!("{text}garbage\n{{}}\n")).unwrap();
         assert!(read(&journal.path).unwrap_err().contains(":4: "));
+        let lines: Vec<&str> = text.lines().collect();
+        let torn = format!("{}\n{}\n{}\n", lines[0], &lines[1][..lines[1].len() - 4], lines[2]);
+        std::fs::write(&journal.path, torn).unwrap();
+        assert!(read(&journal.path).unwrap().end.is_none());
     }
 }

@@ -71,14 +71,14 @@ fn example(root: &Path, file: &Path, plain: u16) -> Result<(), String> {
     command.current_dir(root).env("SPEC_PLAIN_PORT", plain.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
     match words("command") {
         Some(words) => command.args(words),
-        None => command
-            .arg("run")
-            .arg(file.strip_prefix(root).unwrap())
-            .args(["--test-threads", "1", "--color", "never", "--out"])
-            .arg(temp.path())
-            .arg("--junit")
-            .arg(&junit)
-            .args(words("args").unwrap_or_default()),
+        None => {
+            let mut args = words("args").unwrap_or_default();
+            if !args.contains(&"--test-threads") {
+                args.extend(["--test-threads", "1"]);
+            }
+            let file = file.strip_prefix(root).unwrap();
+            command.arg("run").arg(file).args(["--color", "never", "--out"]).arg(temp.path()).arg("--junit").arg(&junit).args(args)
+        }
     };
     let child = command.spawn().map_err(|e| e.to_string())?;
     let interrupted = said("signal").map_or(Ok(()), |signal| interrupt(&child, signal, temp.path()));

@@ -123,9 +123,25 @@ fn figures(text: &str) -> Vec<(f64, Counted)> {
     super::numbers::find(text).into_iter().map(|n| (n.value, Counted::by(&n))).collect()
 }
 
+/// A sentence without the number that makes it an item of a list: `1、`, `2)`, `（3）`, `4. `.
+fn unnumbered(sentence: &str) -> &str {
+    let text = sentence.trim_start_matches(['-', '*', '•', '#', ' ']);
+    let inner = text.strip_prefix(['(', '（']).unwrap_or(text);
+    let rest = inner.trim_start_matches(|c: char| c.is_ascii_digit());
+    if rest.len() == inner.len() || inner.len() - rest.len() > 3 {
+        return sentence;
+    }
+    // `1.5` is a number.
+    let dotted = rest.strip_prefix('.').filter(|item| !item.starts_with(|c: char| c.is_ascii_digit()));
+    match rest.strip_prefix(['、', ')', '）', '．']).or(dotted) {
+        Some(item) if !item.trim().is_empty() => item,
+        _ => sentence,
+    }
+}
+
 /// Numbers in digits, each with what it counts: 一 in 一些 is no claim.
 fn claims(text: &str) -> Vec<(f64, Counted)> {
-    super::numbers::find(text).into_iter().filter(|n| n.digits).map(|n| (n.value, Counted::by(&n))).collect()
+    super::numbers::find(unnumbered(text)).into_iter().filter(|n| n.digits).map(|n| (n.value, Counted::by(&n))).collect()
 }
 
 /// What a number counts: the two words behind it, of Chinese the measure; a sign of a currency before it. Empty when neither.
@@ -309,6 +325,7 @@ mod tests {
         assert_eq!(open("You have 30 calendar days.", "Return it within 30 days; a refund takes 10 calendar days."), None);
         assert!(open("A refund takes 30 business days.", days).is_some());
         assert_eq!(open("30天免费退货。", "支持30天内退货，7天无理由换货。"), None);
+        assert_eq!(open("1、支持30天退货。\n2) 30天内退货。\n（3）30天退货", "支持30天内退货，7天无理由换货。"), None);
         assert!(open("7个月保修。", "保修36个月，共7个型号。").is_some());
     }
 }

@@ -165,10 +165,13 @@ fn twin(text: &str) -> Option<String> {
 
 pub(super) fn text_at(text: &str, path: &JsonPath) -> Result<String, Said> {
     let (value, _) = parse(text).map_err(|b| *b)?;
-    match path.find(&value).first() {
-        Some(Value::String(s)) => Ok(s.clone()),
-        Some(other) => Ok(other.to_string()),
-        None => Err(Said::blind(Topic::Schema, format!("the answer has nothing at {path}"))),
+    match path.find(&value).as_slice() {
+        [Value::String(s)] => Ok(s.clone()),
+        [other] => Ok(other.to_string()),
+        [_, ..] => Err(Said::cannot(format!(
+            "{path} finds several values, and this looks at one; name it, or write `json: {{ \"{path}\": … }}`, which looks at each"
+        ))),
+        [] => Err(Said::blind(Topic::Schema, format!("the answer has nothing at {path}"))),
     }
 }
 

@@ -244,11 +244,26 @@ impl Scan {
         numeral(&self.chars[start..end].iter().collect::<String>()).map(|value| (value, end))
     }
 
+    /// Whether the hyphen here stands behind a number or a word, as in 3-5, 100元-200元, 20%-30% and AB-12.
+    fn is_range(&self, hyphen: usize) -> bool {
+        let before = |n: usize| hyphen.checked_sub(n).and_then(|i| self.at(i));
+        let unit = |c: char| (super::chinese::is_han(c) && !"到至和与跟或为是约".contains(c)) || "%‰℃°℉$€£¥￥".contains(c);
+        let units = (1..=4).take_while(|n| before(*n).is_some_and(unit)).count();
+        match before(units + 1) {
+            Some(c) if c.is_ascii_digit() => true,
+            Some(c) => {
+                units == 0 && (c.is_ascii_alphanumeric() || ")]}）】」\"”".contains(c))
+                    || (1..=units).any(|n| before(n).is_some_and(is_numeral))
+            }
+            None => false,
+        }
+    }
+
     /// Whether the number that begins here is negative, and where its sign stands.
     fn sign(&self, start: usize) -> (f64, usize) {
         let before = |n: usize| start.checked_sub(n).and_then(|i| self.at(i));
         match before(1) {
-            Some('-' | '\u{2212}') if !before(2).is_some_and(|c| c.is_ascii_alphanumeric()) => (-1.0, start - 1),
+            Some('-' | '\u{2212}') if !self.is_range(start - 1) => (-1.0, start - 1),
             Some('负' | '負') => (-1.0, start - 1),
             Some('下') if before(2) == Some('零') => (-1.0, start - 2),
             _ => (1.0, start),
@@ -321,6 +336,8 @@ mod tests {
             ("1949.10.1; 192.168.0.12; v1.2.3", &[1949.0, 10.0, 1.0, 192.0, 168.0, 0.0, 12.0, 1.0, 2.0, 3.0]),
             ("It is 1.5. 2.5 next.", &[1.5, 2.5]),
             ("下午一点三十分，下午一点，一时三十分，得了十分。", &[1.0, 30.0, 1.0, 1.0, 30.0, 10.0]),
+            ("价格100元-200元，2024年-2026年，20%-30%，三月-5月", &[100.0, 200.0, 2024.0, 2026.0, 20.0, 30.0, 3.0, 5.0]),
+            ("气温-5度到-3度，AB-12，(-4)，= -1", &[-5.0, -3.0, 12.0, -4.0, -1.0]),
             ("三方签约，分四批发货，四大名著，两国", &[3.0, 4.0, 4.0, 2.0]),
         ];
         for (text, wanted) in cases {

@@ -145,7 +145,15 @@ pub(super) fn affix(text: &str, any: &[String], case_sensitive: bool, start: boo
 pub fn identifiers(prompt: &str) -> Vec<String> {
     let pattern = regex::Regex::new(r"https?://[^\s，。、；）)】」]+|[A-Za-z0-9_.+-]+@[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+|[A-Za-z0-9]+(?:[-_./:][A-Za-z0-9]+)+|[A-Za-z]+[0-9][A-Za-z0-9]*|[0-9]+[A-Za-z][A-Za-z0-9]*|[0-9]{4,}|[A-Z]{2,}")
         .expect("a constant pattern");
-    let mut found: Vec<String> = pattern.find_iter(prompt).map(|m| m.as_str().trim_end_matches(['.', ':', '/', '-']).to_owned()).collect();
+    // `step-by-step` and `and/or` are words.
+    let is_name = |word: &str| {
+        word.contains("://")
+            || word.contains('@')
+            || word.bytes().any(|b| b.is_ascii_digit() || b == b'_')
+            || word.bytes().skip(1).any(|b| b.is_ascii_uppercase())
+    };
+    let words = pattern.find_iter(prompt).map(|m| m.as_str().trim_end_matches(['.', ':', '/', '-']).to_owned());
+    let mut found: Vec<String> = words.filter(|word| is_name(word)).collect();
     found.sort();
     found.dedup();
     found
@@ -256,6 +264,7 @@ mod tests {
 
     #[test]
     fn identifiers_are_found_in_chinese_text() {
+        assert_eq!(identifiers("Please give a step-by-step, and/or short, summary of order_id in AB-1234"), ["AB-1234", "order_id"]);
         assert_eq!(
             identifiers("订单号AB-1234，邮箱a.b@x.cn，见https://x.cn/a?b=1。型号X12"),
             ["AB-1234", "X12", "a.b@x.cn", "https://x.cn/a?b=1"]

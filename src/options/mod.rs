@@ -160,7 +160,7 @@ pub fn settings(
         let rungs = [(common, Origin::File(source.name.clone())), (chosen, Origin::Profile(profile.unwrap_or_default().to_owned()))];
         for (entries, origin) in rungs {
             let mut filling = Filling { source, env, secrets: &mut settings.secrets, found: Vec::new() };
-            let filled = filling.node(&Node { place: root.place, value: Tree::Map(entries) }, false);
+            let filled = filling.node(&Node { place: root.place, value: Tree::Map(entries), tagged: false }, false);
             if !filling.found.is_empty() {
                 return Err(filling.found);
             }
@@ -300,7 +300,7 @@ impl Filling<'_> {
             }
             other => other.clone(),
         };
-        Node { place: node.place, value }
+        Node { place: node.place, value, tagged: false }
     }
 
     fn text(&mut self, text: &str, node: &Node, sensitive: bool) -> String {

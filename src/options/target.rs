@@ -86,7 +86,7 @@ pub struct Target {
     /// Bytes of a response after decompression, at most.
     pub max_response: u64,
     /// What must not be said back, of the whole configuration.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<Secret>,
 }
 
 /// What holds of a target where nobody says otherwise.
@@ -168,7 +168,7 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
         metrics: text("metrics"),
         ca_file: text("ca_file"),
         max_response: count("max_response")?,
-        secrets: settings.secrets.clone(),
+        secrets: settings.secrets.iter().cloned().map(Secret).collect(),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::scenario::{Case, Checker, Compiled, Expected, Files, Input, Scenario,
 use crate::verdict::rate::PassRate;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Plans one scenario. `prefix` is its part of the ids, such as `support/tickets`.
@@ -89,16 +90,20 @@ fn one(
         vars.extend(row.vars.clone());
     }
     vars.extend(cell.iter().map(|(k, v)| ((*k).to_owned(), (*v).clone())));
+    // Nothing is no text: `{{ city }}` of an empty column would send "None".
+    vars.retain(|_, value| !value.is_null());
     // Variables may use one another one level deep: a prompt kept in `vars` with a placeholder of its own. Rows are data, and what looks
     // like a placeholder there is meant as it stands.
     let is_data = |name: &str| row.is_some_and(|r| r.vars.contains_key(name)) && !cell.iter().any(|(k, _)| *k == name);
-    let filled = |name: &String, value: &Value| match is_data(name) {
-        true => value.clone(),
-        false => render_json(value, &vars).unwrap_or_else(|_| value.clone()),
+    let wrong = |why: String| {
+        let which = row.map(|r| format!(" (row `{}`)", r.id)).unwrap_or_default();
+        vec![Diagnostic::error("template", format!("{why}{which}")).at(&scenario.source, case.place)]
     };
-    let vars: Map<String, Value> = vars.iter().map(|(k, v)| (k.clone(), filled(k, v))).collect();
-
-    let wrong = |why: String| vec![Diagnostic::error("template", why).at(&scenario.source, case.place)];
+    let filled = |name: &String, value: &Value| match is_data(name) {
+        true => Ok(value.clone()),
+        false => render_json(value, &vars),
+    };
+    let vars: Map<String, Value> = vars.iter().map(|(k, v)| Ok((k.clone(), filled(k, v)?))).collect::<Result<_, _>>().map_err(wrong)?;
     let id = id(prefix, &case.name, row, cell);
     let context = case.context.as_ref().map(|c| render(c, &vars)).transpose().map_err(wrong)?;
     let mut vars = vars;
@@ -112,9 +117,9 @@ fn one(
     let opening: Vec<Value> = system.iter().map(|s| json!({"role": "system", "content": s})).collect();
     let params = render_params(&case.params, &vars).map_err(wrong)?;
     let mut compiled = Compiled::default();
-    let mut expect = |expected: &Expected| {
+    let mut expect = |expected: &Expected, turn: Option<usize>| {
         let list = expected_for(scenario, expected, &vars, files, &mut compiled)?;
-        golden(list, &scenario.source.name, &id, files).map_err(wrong)
+        golden(list, &scenario.source.name, &id, turn, files).map_err(wrong)
     };
 
     let user = |content: Value| json!({"role": "user", "content": content});
@@ -125,7 +130,7 @@ fn one(
     let mut versions: Vec<(Option<String>, Vec<Asked>)> = Vec::new();
     let turns = match &case.input {
         Input::Variants(texts) => {
-            let expect = expect(&case.expect)?;
+            let expect = expect(&case.expect, None)?;
             for text in texts {
                 let asked = one(text, expect.clone())?;
                 let label = crate::redact::excerpt(&super::text_of(&asked[0].0[0]["content"]), 40);
@@ -133,10 +138,10 @@ fn one(
             }
             Vec::new()
         }
-        Input::Prompt(text) => one(text, expect(&case.expect)?)?,
+        Input::Prompt(text) => one(text, expect(&case.expect, None)?)?,
         Input::Messages(messages) => {
             let messages = messages.iter().map(|m| render_json(m, &vars)).collect::<Result<_, _>>().map_err(wrong)?;
-            vec![(messages, Map::new(), expect(&case.expect)?)]
+            vec![(messages, Map::new(), expect(&case.expect, None)?)]
         }
         Input::FromRow => {
             let (messages, params) = match row.and_then(|r| Some((r.messages.clone()?, r.params.clone()))) {
@@ -152,14 +157,14 @@ fn one(
                     }
                 },
             };
-            vec![(messages, params, expect(&case.expect)?)]
+            vec![(messages, params, expect(&case.expect, None)?)]
         }
         Input::Turns(inputs) => {
             let mut turns = Vec::new();
             for (i, turn) in inputs.iter().enumerate() {
-                let mut list = expect(&turn.expect)?;
+                let mut list = expect(&turn.expect, Some(i + 1))?;
                 if i + 1 == inputs.len() {
-                    let last = expect(&case.expect)?;
+                    let last = expect(&case.expect, None)?;
                     list = Arc::new(list.iter().chain(last.iter()).cloned().collect());
                 }
                 let content = render_json(&turn.user, &vars).map_err(wrong)?;
@@ -170,6 +175,17 @@ fn one(
     };
     if versions.is_empty() {
         versions.push((None, turns));
+    }
+    let earlier = versions.iter().flat_map(|(_, turns)| turns.iter().rev().skip(1)).flat_map(|(_, _, expect)| expect.iter());
+    let of_earlier = |e: &&Expectation, turns: usize| matches!(e.of, Of::Turn(n) if n != turns);
+    let own = versions.iter().filter_map(|(_, turns)| Some((turns.len(), &turns.last()?.2)));
+    let own = own.flat_map(|(turns, expect)| expect.iter().filter(move |e| of_earlier(e, turns)));
+    if let Some(e) = earlier.chain(own).find(|e| is_group(&e.check)) {
+        let why = format!(
+            "line {}: `{}` is judged over all trials and looks at the last answer of each, so it cannot be asked of an earlier turn",
+            e.line, e.name
+        );
+        return Err(vec![Diagnostic::error("group-of-earlier-turn", why).at(&scenario.source, case.place)]);
     }
     let mut group = Vec::new();
     let versions: Vec<Version> = versions
@@ -190,7 +206,15 @@ fn one(
         let why = "a sequential `pass_rate` needs trials that differ, and these parameters make them all alike (a seed, greedy decoding)";
         return Err(vec![Diagnostic::error("greedy-pass-rate", why).at(&scenario.source, case.place)]);
     }
-    let versions = if case.mutate.is_empty() { versions } else { mutated(case, &versions).map_err(wrong)? };
+    let mut versions = if case.mutate.is_empty() { versions } else { mutated(case, &versions).map_err(wrong)? };
+    // A record finds its version by the label.
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    for label in versions.iter_mut().filter_map(|v| v.label.as_mut()) {
+        let n = seen.entry(label.clone()).and_modify(|n| *n += 1).or_insert(1);
+        if *n > 1 {
+            label.push_str(&format!(" ({n})"));
+        }
+    }
     let mut hash = Sha256::new();
     for turn in versions.iter().flat_map(|v| &v.turns) {
         hash.update(json!([turn.messages, turn.params]).to_string());
@@ -247,47 +271,77 @@ fn without_group(list: Arc<Vec<Expectation>>, group: Option<&mut Vec<Expectation
     Arc::new(list.iter().filter(|e| is_single(&e.check)).cloned().collect())
 }
 
-/// Fills in stored answers. Without a name of its own, a golden answer lies under `goldens/`, by file and case.
-fn golden(list: Arc<Vec<Expectation>>, scenario: &str, id: &str, files: &dyn Files) -> Result<Arc<Vec<Expectation>>, String> {
+/// Fills in stored answers. Without a name of its own, a golden answer lies under `goldens/`, by file, case, turn, and what of the answer
+/// it is.
+fn golden(
+    list: Arc<Vec<Expectation>>,
+    scenario: &str,
+    id: &str,
+    turn: Option<usize>,
+    files: &dyn Files,
+) -> Result<Arc<Vec<Expectation>>, String> {
     if !list.iter().any(|e| mentions(e, &|c| matches!(c, Check::Golden { .. }))) {
         return Ok(list);
     }
-    fn resolve(e: &mut Expectation, default: &str, scenario: &str, files: &dyn Files) -> Result<(), String> {
+    let fine = |text: &str| text.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(48).collect::<String>();
+    let stem = scenario.rsplit('/').next().unwrap_or(scenario);
+    let stem = stem.strip_suffix(".yaml").or_else(|| stem.strip_suffix(".yml")).unwrap_or(stem);
+    let case = id.rsplit_once("::").map_or(id, |(_, case)| case);
+    let turn = turn.map(|n| format!("-turn{n}")).unwrap_or_default();
+    let default = |of: &Of| {
+        let of = match of {
+            Of::Answer => String::new(),
+            Of::Reasoning => "-reasoning".to_owned(),
+            Of::Turn(n) => format!("-turn{n}"),
+            Of::Json(path) => format!("-{}", fine(&path.to_string())),
+        };
+        format!("goldens/{stem}/{}-{}{turn}{of}.txt", fine(case), short_hash(id))
+    };
+    fn resolve(
+        e: &mut Expectation,
+        default: &dyn Fn(&Of) -> String,
+        find: &dyn Fn(&str) -> Result<Option<Vec<u8>>, String>,
+    ) -> Result<(), String> {
         match &mut e.check {
             Check::Golden { file, stored } => {
                 if file.is_empty() {
-                    default.clone_into(file);
+                    *file = default(&e.of);
                 }
-                *stored = match files.find(scenario, file)? {
+                *stored = match find(file)? {
                     Some(bytes) => Some(String::from_utf8(bytes).map_err(|_| format!("`{file}` is not UTF-8"))?),
                     None => None,
                 };
                 Ok(())
             }
-            Check::Not(inner) => resolve(inner, default, scenario, files),
-            Check::All(inner) | Check::Any(inner) => inner.iter_mut().try_for_each(|e| resolve(e, default, scenario, files)),
+            Check::Not(inner) => resolve(inner, default, find),
+            Check::All(inner) | Check::Any(inner) => inner.iter_mut().try_for_each(|e| resolve(e, default, find)),
             _ => Ok(()),
         }
     }
-    let stem = scenario.rsplit('/').next().unwrap_or(scenario);
-    let stem = stem.strip_suffix(".yaml").or_else(|| stem.strip_suffix(".yml")).unwrap_or(stem);
-    let case = id.rsplit_once("::").map_or(id, |(_, case)| case);
-    let fine: String = case.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(48).collect();
-    let default = format!("goldens/{stem}/{fine}-{}.txt", short_hash(id));
     let mut list: Vec<Expectation> = list.to_vec();
-    list.iter_mut().try_for_each(|e| resolve(e, &default, scenario, files))?;
+    list.iter_mut().try_for_each(|e| resolve(e, &default, &|file| files.find(scenario, file)))?;
     Ok(Arc::new(list))
+}
+
+/// Every text inside a JSON value.
+fn texts_of(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(items) => items.iter().flat_map(texts_of).collect(),
+        Value::Object(map) => map.values().flat_map(texts_of).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// True when a text of the case says where the context goes.
 fn names_context(case: &Case) -> bool {
-    let names = |text: &str| text.contains("{{") && text.contains("context");
+    let names = |text: &str| template::names(text, "context");
     case.system.as_deref().is_some_and(names)
         || match &case.input {
             Input::Prompt(text) => names(text),
             Input::Variants(texts) => texts.iter().any(|t| names(t)),
-            Input::Messages(messages) => messages.iter().any(|m| names(&m.to_string())),
-            Input::Turns(turns) => turns.iter().any(|t| names(&t.user.to_string())),
+            Input::Messages(messages) => messages.iter().any(|m| texts_of(m).into_iter().any(names)),
+            Input::Turns(turns) => turns.iter().any(|t| texts_of(&t.user).into_iter().any(names)),
             Input::FromRow => false,
         }
 }
@@ -393,5 +447,5 @@ fn fill(node: &Node, vars: &Map<String, Value>) -> Result<Node, (Place, String)>
             Tree::Map(entries.iter().map(|(k, v)| Ok((k.clone(), fill(v, vars)?))).collect::<Result<_, (Place, String)>>()?)
         }
     };
-    Ok(Node { place: node.place, value })
+    Ok(Node { place: node.place, value, tagged: node.tagged })
 }

@@ -119,9 +119,9 @@ impl Version {
         each.map(|(prompt, output)| prompt + output).sum()
     }
 
-    /// The text of the user's messages.
-    pub fn prompt(&self) -> String {
-        let texts = self.turns.iter().flat_map(|t| &t.messages).filter(|m| m["role"] == "user").map(|m| text_of(&m["content"]));
+    /// What the user says in the first turns, so many of them.
+    pub fn prompt(&self, turns: usize) -> String {
+        let texts = self.turns.iter().take(turns).flat_map(|t| &t.messages).filter(|m| m["role"] == "user").map(|m| text_of(&m["content"]));
         texts.collect::<Vec<_>>().join("\n")
     }
 

@@ -261,12 +261,14 @@ impl CaseRecord {
     }
 
     /// Takes personal data out of everything that came from the service or was sent to it. Each mask tells the kind.
-    pub fn mask_personal(&mut self) {
+    /// True when a request held some.
+    pub fn mask_personal(&mut self) -> bool {
+        let mut asked = false;
         let attempts = &mut self.attempts;
         for attempt in attempts.iter_mut() {
             let trials = attempt.trials.iter_mut().chain(&mut attempt.beside).chain(attempt.again.iter_mut().flatten());
             for turn in trials.flat_map(|t| &mut t.turns) {
-                turn.exchange.mask_personal();
+                asked |= turn.exchange.mask_personal();
                 turn.findings.iter_mut().for_each(Finding::mask_personal);
                 turn.fetched.iter_mut().for_each(Fetched::mask_personal);
             }
@@ -276,9 +278,8 @@ impl CaseRecord {
         said.chain([&mut self.why]).for_each(|text| {
             personal::mask(text);
         });
-        if personal::mask(&mut self.reproduce) {
-            self.reproduce.push_str("  # personal data is masked here, so this is another request");
-        }
+        personal::mask(&mut self.reproduce);
+        asked
     }
 
     /// The findings of the deciding attempt, in order.

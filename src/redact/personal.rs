@@ -1,5 +1,6 @@
 //! Personal data and keys in texts, known by form and check digit: found in answers, and kept out of records.
 
+use serde_json::Value;
 use std::borrow::Cow;
 
 /// Stands before the kind of what was taken out of a text.
@@ -31,6 +32,28 @@ pub fn mask(text: &mut String) -> bool {
         if let Cow::Owned(masked) = masked {
             *text = masked;
         }
+    }
+    any
+}
+
+/// The same inside of JSON: an escape such as `\n` belongs neither to what stands before it nor to what follows. A text that is no JSON
+/// is taken as it stands.
+pub fn mask_json(text: &mut String) -> bool {
+    fn walk(value: &mut Value) -> bool {
+        match value {
+            Value::String(text) => mask(text),
+            Value::Array(items) => items.iter_mut().fold(false, |any, item| walk(item) | any),
+            Value::Object(map) => map.values_mut().fold(false, |any, item| walk(item) | any),
+            _ => false,
+        }
+    }
+    if !may_hold(text) {
+        return false;
+    }
+    let Ok(mut value) = serde_json::from_str::<Value>(text) else { return mask(text) };
+    let any = walk(&mut value);
+    if any {
+        *text = value.to_string();
     }
     any
 }

@@ -45,7 +45,7 @@ fn test_case(case: &CaseRecord, attachment: Option<&str>, room: &mut usize) -> T
     out.set_time(case.took);
     out.extra.insert("file".into(), case.file.as_str().into());
     out.extra.insert("line".into(), case.line.to_string().as_str().into());
-    out.add_property(Property::new("verdict", case.verdict.word()));
+    out.add_property(Property::new("verdict", if case.skipped.is_some() { "skipped" } else { case.verdict.word() }));
     let sent_again: usize = case.exchanges().map(|e| e.transport_retries.len()).sum();
     if sent_again > 0 {
         out.add_property(Property::new("transport_retries", sent_again.to_string()));

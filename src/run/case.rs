@@ -59,8 +59,12 @@ pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
     }
     record.took = started.elapsed();
     // Judged before, so that a mask changes no verdict.
-    if !engine.keep_personal {
-        record.mask_personal();
+    if !engine.keep_personal && record.mask_personal() && !record.reproduce.is_empty() {
+        // Masked as JSON, and then written for a shell: the other way round the mask could tear an escape apart.
+        if let Some(shared) = engine.shared(&case.target) {
+            record.reproduce = super::reproduce::curl(case, &record, &shared.service.target);
+        }
+        record.reproduce.push_str("  # personal data is masked here, so this is another request");
     }
     let evidence = if record.verdict == Verdict::Pass { String::new() } else { crate::report::terminal::case(&record) };
     let judged = Judged { verdict: record.verdict, skipped: record.skipped.clone(), evidence };
@@ -131,6 +135,14 @@ async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut
     if missed && record.verdict == Verdict::Inconclusive {
         record.verdict = Verdict::Fail;
     }
+    let (has, wanted) = (record.attempts.last().map_or(0, |a| a.trials.len() as u64), case.max_trials());
+    let free = case.precision.is_some() || matches!(case.pass_rate, Some(PassRate::Sequential { .. }));
+    if let (Some(why), true) =
+        (engine.why_stopped(), has < wanted && !free && matches!(record.verdict, Verdict::Pass | Verdict::Inconclusive))
+    {
+        // What was not asked does not pass.
+        record.skipped = Some(format!("not run to its end, {has} of {wanted} trials: {why}"));
+    }
     settle(case, record, &shared.service.target);
 }
 
@@ -188,15 +200,31 @@ pub(super) fn decide(case: &Planned, attempt: &Attempt) -> (Verdict, Option<Rate
     if attempt.all_trials().any(|t| t.verdict == Verdict::Error) {
         return (Verdict::Error, None);
     }
-    let n = trials.len() as u64;
-    let passed = trials.iter().filter(|t| t.verdict == Verdict::Pass).count() as u64;
+    let (passed, n) = counted(trials);
+    let left_out = trials.len() as u64 - n;
+    let unsure = trials.iter().any(|t| t.verdict == Verdict::Inconclusive);
     let verdict = match rule.decide(passed, n) {
+        Decision::Met if n == 0 || (unsure && rule.wants_all()) => Verdict::Inconclusive,
         Decision::Met => Verdict::Pass,
         Decision::Missed => Verdict::Fail,
         Decision::Open => Verdict::Inconclusive,
     };
     let group = attempt.group.iter().map(|f| f.outcome.into()).max().unwrap_or(Verdict::Pass);
-    (verdict.max(group), Some(RateEvidence { passed, trials: n, rule: rule.explain(passed, n) }))
+    let mut told = rule.explain(passed, n);
+    if left_out > 0 {
+        told.push_str(&format!("; {left_out} more trials were not answered, or their answers could not be told, and do not count"));
+    }
+    (verdict.max(group), Some(RateEvidence { passed, trials: n, rule: told }))
+}
+
+/// How many trials pass, of those that say something about the answers: a failure that `error_rate` counts is no answer, and what is
+/// inconclusive is neither a pass nor a miss.
+fn counted(trials: &[Trial]) -> (u64, u64) {
+    let says = |t: &&Trial| {
+        t.verdict != Verdict::Inconclusive && t.turns.last().is_none_or(|turn| turn.exchange.failure.is_none() || !turn.findings.is_empty())
+    };
+    let told: Vec<&Trial> = trials.iter().filter(says).collect();
+    (told.iter().filter(|t| t.verdict == Verdict::Pass).count() as u64, told.len() as u64)
 }
 
 /// Judges what is about all trials together.
@@ -271,15 +299,13 @@ pub(super) async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, 
     let metrics = precision::metrics(case.expectations());
     let mut done: Vec<Trial> = Vec::new();
     let mut beside = Vec::new();
-    let mut passed = 0;
     while let Some((trial, theirs)) = running.next().await {
         let error = trial.verdict == Verdict::Error;
-        passed += u64::from(trial.verdict == Verdict::Pass);
         done.push(trial);
         beside.extend(theirs);
         // Trials count in their order, so that what a quick answer says does not weigh more than a slow one.
-        let decided =
-            matches!(case.pass_rate, Some(rule @ PassRate::Sequential { .. }) if rule.decide(passed, done.len() as u64) != Decision::Open);
+        let (passed, told) = counted(&done);
+        let decided = matches!(case.pass_rate, Some(rule @ PassRate::Sequential { .. }) if rule.decide(passed, told) != Decision::Open);
         let known = case.precision.is_some_and(|asked| precision::suffices(&done, &metrics, asked));
         if error || decided || known || engine.why_stopped().is_some_and(|_| case.pass_rate.is_none()) {
             break;

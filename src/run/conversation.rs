@@ -53,9 +53,8 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
             false => Vec::new(),
         };
         let mut found = findings(case, version, &planned.expect, &exchanges, &service.target, &fetched);
-        let left = version.turns.len() - exchanges.len();
-        if over && left > 0 && found.iter().all(Finding::is_met) && !case.counts_failures() {
-            found.push(unsent(case, exchanges.len(), left));
+        if over {
+            tell_unsent(case, &mut found, exchanges.len(), version.turns.len());
         }
         judged.push((found, fetched));
         if over {
@@ -66,7 +65,13 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
     trial(version, seed, exchanges, judged)
 }
 
-/// Turns that could not be sent, after one whose failure was expected: what they were to show is not shown.
+/// Says of turns that could not be sent, after one whose failure was expected, that what they were to show is not shown.
+pub(super) fn tell_unsent(case: &Planned, found: &mut Vec<Finding>, sent: usize, turns: usize) {
+    if turns > sent && found.iter().all(Finding::is_met) && !case.counts_failures() {
+        found.push(unsent(case, sent, turns - sent));
+    }
+}
+
 fn unsent(case: &Planned, sent: usize, left: usize) -> Finding {
     Finding {
         expectation: "turns".into(),
@@ -87,7 +92,7 @@ fn in_context<T>(
     fetched: &[Fetched],
     look: impl FnOnce(&Context) -> T,
 ) -> T {
-    let (system, prompt) = (version.system(), version.prompt());
+    let (system, prompt) = (version.system(), version.prompt(exchanges.len()));
     look(&Context {
         turns: exchanges,
         system: system.as_deref(),

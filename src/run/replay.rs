@@ -1,7 +1,7 @@
 //! Judges recorded answers with today's expectations. Sends nothing: an answer that is not there is an error, never a request.
 
 use super::case::{blank, decide, judge_group, settle};
-use super::conversation::{findings, not_sent, trial};
+use super::conversation::{findings, not_sent, tell_unsent, trial};
 use crate::exchange::Exchange;
 use crate::expect::past::History;
 use crate::options::Target;
@@ -40,6 +40,7 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
         return record;
     }
     record.took = recorded.took;
+    let mut missed = false;
     for attempt in &recorded.attempts {
         let trials: Vec<_> = attempt
             .trials
@@ -51,7 +52,12 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
                 for (i, planned) in version.turns.iter().enumerate() {
                     let exchange = match old.turns.get(i) {
                         Some(turn) => turn.exchange.clone(),
-                        None if exchanges.last().is_some_and(|e| e.failure.is_some()) => break,
+                        None if exchanges.last().is_some_and(|e| e.failure.is_some()) => {
+                            if let Some((found, _)) = judged.last_mut() {
+                                tell_unsent(case, found, i, version.turns.len());
+                            }
+                            break;
+                        }
                         None => not_sent(String::new(), "the record holds no answer for this turn".into()),
                     };
                     exchanges.push(exchange);
@@ -68,9 +74,13 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
         record.attempts.push(judged);
         record.verdict = verdict;
         record.rate = rate;
-        if verdict != Verdict::Fail {
+        missed |= verdict == Verdict::Fail;
+        if !(missed && matches!(verdict, Verdict::Fail | Verdict::Inconclusive)) {
             break;
         }
+    }
+    if missed && record.verdict == Verdict::Inconclusive {
+        record.verdict = Verdict::Fail;
     }
     if record.attempts.is_empty() {
         refuse(&mut record, format!("the record holds no answer for this case: {}", recorded.why));
@@ -81,7 +91,7 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
         refuse(&mut record, why);
         return record;
     }
-    let masked = record.exchanges().any(|e| crate::redact::personal::masked(&e.answer).is_some());
+    let masked = record.exchanges().any(Exchange::is_masked);
     let (now, then) = (record.verdict == Verdict::Pass, matches!(recorded.verdict, Verdict::Pass | Verdict::Flaky));
     if masked && now != then {
         refuse(

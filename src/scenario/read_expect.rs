@@ -74,7 +74,7 @@ fn flag(node: &Node, key: &str, default: bool) -> bool {
 
 impl ExpectReader<'_, '_> {
     fn expectation(&mut self, node: &Node) -> Option<Expectation> {
-        let null = Node { place: node.place, value: Tree::Null };
+        let null = Node { place: node.place, value: Tree::Null, tagged: false };
         let (name_node, value) = match &node.value {
             Tree::Map(entries) => entries.first().map(|(k, v)| (k, v))?,
             _ => (node, &null),

@@ -25,6 +25,12 @@ fn environment() -> minijinja::Environment<'static> {
     env
 }
 
+/// Whether a template asks for a variable.
+pub fn names(text: &str, variable: &str) -> bool {
+    super::check::is_template(text)
+        && environment().template_from_str(text).is_ok_and(|template| template.undeclared_variables(false).contains(variable))
+}
+
 /// What a text stands for: the value itself where it is one placeholder and nothing else, so that numbers stay numbers; `None` for a
 /// text without templates.
 pub fn value(text: &str, vars: &Map<String, Value>) -> Result<Option<Value>, String> {

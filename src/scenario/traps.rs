@@ -5,7 +5,8 @@ use super::tree::{Node, Typed, Value};
 
 /// Traps that any node can be: a tag, or a template or variable without quotes.
 pub fn in_node(node: &Node, source: &str) -> Option<(String, String)> {
-    if let Some(tag) = tag_before(source, node.place.start) {
+    if node.tagged {
+        let tag = tag_before(source, node.place.start).unwrap_or("!");
         return Some((format!("the YAML tag `{tag}` has no meaning here"), "remove it, or put the text in quotes".into()));
     }
     let here = source.get(node.place.start..)?;

@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub struct Node {
     pub place: Place,
     pub value: Value,
+    /// A YAML tag stands before it.
+    pub tagged: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -98,7 +100,7 @@ impl Node {
                 Value::Map(map.iter().map(|(k, v)| (Node::of_data(&k.as_str().into(), place), Node::of_data(v, place))).collect())
             }
         };
-        Node { place, value }
+        Node { place, value, tagged: false }
     }
 
     /// The node as JSON: numbers and booleans where YAML sees them, text elsewhere.
@@ -178,6 +180,7 @@ struct Open {
     anchor: usize,
     place: Place,
     is_map: bool,
+    tagged: bool,
     /// Where its items, or keys and values in turns, begin among the complete nodes.
     from: usize,
     nodes: usize,
@@ -194,6 +197,8 @@ struct Builder {
     anchors: BTreeMap<usize, Anchored>,
     nodes: usize,
     repeated: usize,
+    /// Of the node that is put next.
+    tagged: bool,
     root: Option<Node>,
 }
 
@@ -202,11 +207,14 @@ impl Builder {
     fn take(&mut self, event: Event, place: Place) -> Result<(), String> {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => Err("a file holds one document, and `---` begins a second one".into()),
-            Event::Scalar(text, style, anchor, _) => self.put(scalar(text, style), place, anchor, 1, 0),
-            Event::SequenceStart(_, anchor, _) => self.begin(false, place, anchor),
-            Event::MappingStart(_, anchor, _) => self.begin(true, place, anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.tagged = tag.is_some();
+                self.put(scalar(text, style), place, anchor, 1, 0)
+            }
+            Event::SequenceStart(_, anchor, tag) => self.begin(false, place, anchor, tag.is_some()),
+            Event::MappingStart(_, anchor, tag) => self.begin(true, place, anchor, tag.is_some()),
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(Open { anchor, place, is_map, from, nodes, depth }) = self.open.pop() else { return Ok(()) };
+                let Some(Open { anchor, place, is_map, tagged, from, nodes, depth }) = self.open.pop() else { return Ok(()) };
                 let mut parts = self.complete.drain(from..);
                 let value = if is_map {
                     let mut entries = Vec::with_capacity(parts.len() / 2);
@@ -221,6 +229,7 @@ impl Builder {
                     drop(parts);
                     Value::List(items)
                 };
+                self.tagged = tagged;
                 self.put(value, place, anchor, nodes + 1, depth)
             }
             Event::Alias(id) => {
@@ -236,14 +245,14 @@ impl Builder {
         }
     }
 
-    fn begin(&mut self, is_map: bool, place: Place, anchor: usize) -> Result<(), String> {
-        self.open.push(Open { anchor, place, is_map, from: self.complete.len(), nodes: 0, depth: 0 });
+    fn begin(&mut self, is_map: bool, place: Place, anchor: usize, tagged: bool) -> Result<(), String> {
+        self.open.push(Open { anchor, place, is_map, tagged, from: self.complete.len(), nodes: 0, depth: 0 });
         if self.open.len() > MAX_DEPTH { Err(format!("nested deeper than {MAX_DEPTH} levels")) } else { Ok(()) }
     }
 
     /// A complete value goes into what is open around it.
     fn put(&mut self, value: Value, place: Place, anchor: usize, nodes: usize, depth: usize) -> Result<(), String> {
-        let node = Node { place, value };
+        let node = Node { place, value, tagged: std::mem::take(&mut self.tagged) };
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             return Err(format!("more than {MAX_NODES} values"));

@@ -110,7 +110,7 @@ impl Service {
             let _ = model.set(target.model.clone());
         }
         Ok(Service {
-            redactor: Redactor::new(target.secrets.iter().cloned()),
+            redactor: Redactor::new(target.secrets.iter().map(|secret| secret.0.clone())),
             target,
             base_url,
             pool: Pool::default(),

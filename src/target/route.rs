@@ -112,7 +112,7 @@ impl Route {
             headers,
             timeouts: target.timeouts,
             max_response: target.max_response,
-            redactor: Redactor::new(target.secrets.iter().cloned()),
+            redactor: Redactor::new(target.secrets.iter().map(|secret| secret.0.clone())),
             epoch: Instant::now(),
             events: AtomicU64::new(0),
         })

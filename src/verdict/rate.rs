@@ -60,6 +60,11 @@ pub fn clean_trials_needed(rate: Share) -> Option<u64> {
 }
 
 impl PassRate {
+    /// Every trial must pass.
+    pub fn wants_all(&self) -> bool {
+        matches!(self, PassRate::Fixed { rate, .. } if rate.0 >= 1.0)
+    }
+
     /// At most this many trials are sent.
     pub fn max_trials(&self) -> u64 {
         match *self {
