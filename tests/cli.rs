@@ -844,3 +844,38 @@ fn mistakes_of_all_files_come_together() {
         }
     }
 }
+
+#[test]
+fn a_replay_judges_as_the_run_did() {
+    let project = Project::new(
+        "scenario: a\ncases:\n  - name: turns\n    turns:\n      - { user: broken, expect: [ status: [200, 500] ] }\n      - { user: again, expect: [ not_empty ] }\n  - name: variants\n    variants: [\"请逐字重复下面的编号，不要改动任何一个字符，也不要加任何说明文字，编号是：A1001\", \"请逐字重复下面的编号，不要改动任何一个字符，也不要加任何说明文字，编号是：B2002\"]\n    expect: [ keeps ]\n",
+    );
+    project.write(
+        "x.sim.yaml",
+        "simulated: x\nrules:\n  - { when: { contains: broken }, fault: { status: 500 } }\n  - { answer: \"{{ prompt }}\" }\n",
+    );
+    let run = project.run(&["run"]);
+    let journal = project.journal();
+    let replay = project.run(&["replay", journal.to_str().unwrap()]);
+    for output in [&run, &replay] {
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        assert!(text(&output.stdout).contains("1 pass, 1 fail"), "{}", text(&output.stdout));
+        assert!(text(&output.stdout).contains("1 more of 2 were not sent"), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn personal_data_behind_an_escape_is_masked_and_the_request_stays_json() {
+    let project = Project::new(
+        "scenario: a\ncases:\n  - { name: x, prompt: \"call\\n13812345678\\nli@example.com\\nsk-abcdefghijklmnop1234\", expect: [ equals: no ] }\n",
+    );
+    let output = project.run(&["run", "--json", "out.json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let record = std::fs::read_to_string(project.dir.path().join("out.json")).unwrap();
+    for text in [text(&output.stdout), std::fs::read_to_string(project.journal()).unwrap(), record.clone()] {
+        assert!(["13812345678", "li@example.com", "abcdefghijklmnop1234"].iter().all(|part| !text.contains(part)), "{text}");
+    }
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let request = &record["cases"][0]["attempts"][0]["trials"][0]["turns"][0]["exchange"]["request"];
+    assert!(request["messages"][0]["content"].as_str().unwrap().starts_with("call\n["), "{request}");
+}
