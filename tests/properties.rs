@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn any_expectation_is_read_or_told(body in "(not_empty|contains|length|json|latency|status|numbers|facts|any|all|not): (\\PC{0,20}|\\{ (min|max|any|all|text|e2e|\"\\$\\.a\"): (\\[\\PC{0,9}\\]|\\PC{0,9}) \\})") {
+    fn any_expectation_is_read_or_told(body in "(not_empty|contains|length|json|latency|status|numbers|facts|expr|any|all|not): (\\PC{0,20}|\\{ (min|max|any|all|text|e2e|\"\\$\\.a\"): (\\[\\PC{0,9}\\]|\\PC{0,9}) \\})") {
         let text = format!("scenario: x\ncases:\n  - name: a\n    prompt: hi\n    expect:\n      - {body}\n");
         let source = Arc::new(Source { name: "any.yaml".into(), text });
         if let Err(found) = roadworthy::scenario::parse(&source, &Nothing) {

@@ -69,7 +69,7 @@ fn ask(project: &project::Project, case: &Planned, args: &ExplainArgs) -> Result
     };
     let (service, _running) = connect(project, &case.target, script, &runtime).map_err(|why| (Exit::BadInput, why))?;
     runtime.block_on(async {
-        let tell = |why: String| talk(&format!("waiting for target `{}`: {why}", case.target));
+        let tell = |why: String| talk(&service.redactor.clean(&format!("waiting for target `{}`: {why}", case.target)));
         crate::target::wait_until_ready(&service, tell).await.map_err(|why| judge(format!("the service is not ready: {why}")))?;
         let question = Question::of(case, &service, encoder.as_deref()).map_err(|why| (Exit::BadInput, why))?;
         let cost = question.cost();

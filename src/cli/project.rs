@@ -98,8 +98,13 @@ fn settle(common: &CommonArgs, root: PathBuf, source: Option<&Arc<Source>>) -> R
         overrides.push((".limits.concurrency", json!(n), Origin::Flag("--concurrency")));
     }
     let target = common.target.clone().unwrap_or_else(|| "default".into());
-    let settings = crate::options::settings(source, common.profile.as_deref(), &target, overrides, &|name| std::env::var(name).ok())?;
-    let options = settings.options()?;
+    let hidden = |found| match source {
+        Some(source) => crate::options::hide(found, source),
+        None => found,
+    };
+    let settings = crate::options::settings(source, common.profile.as_deref(), &target, overrides, &|name| std::env::var(name).ok());
+    let settings = settings.map_err(hidden)?;
+    let options = settings.options().map_err(hidden)?;
     let layout = Layout { root, scenarios: options.scenarios.clone(), exclude: options.exclude.clone() };
     Ok(Project { layout, settings, options, target })
 }

@@ -17,10 +17,53 @@ pub struct Expr {
 /// The names an expression may use.
 pub const NAMES: &[&str] = &["answer", "reasoning", "json", "usage", "timing", "vars", "status", "headers", "tool_calls", "finish_reason"];
 
+/// Brackets and choices inside one another, and operators, at most: both cost the stack of whoever parses or evaluates them.
+const DEEPEST: usize = 32;
+const MOST_OPERATORS: usize = 128;
+
+/// The stack of the parser, which takes more than 100 kilobytes for each bracket.
+const PARSER_STACK: usize = 32 << 20;
+
+/// Says so when an expression is larger than anybody writes.
+fn bounded(text: &str) -> Result<(), String> {
+    let (mut depth, mut operators, mut quote, mut escaped) = (0usize, 0usize, None, false);
+    for c in text.chars() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some(_) if c == '\\' => escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None => match c {
+                '"' | '\'' => quote = Some(c),
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth = depth.saturating_sub(1),
+                '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '!' | '?' | '.' => operators += 1,
+                _ => {}
+            },
+        }
+        if depth > DEEPEST {
+            return Err(format!("brackets stand more than {DEEPEST} deep in it"));
+        }
+        if operators > MOST_OPERATORS {
+            return Err(format!("it has more than {MOST_OPERATORS} operators; `&&` and `||` do not count"));
+        }
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> Result<Program, String> {
+    let parse = || Program::compile(text).map_err(|e| crate::redact::excerpt(&e.to_string(), 200));
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, parse);
+        thread.map_err(|e| e.to_string())?.join().map_err(|_| "the parser failed".to_owned())?
+    })
+}
+
 impl Expr {
     /// Errors are sentence fragments about syntax and names.
     pub fn compile(text: &str) -> Result<Expr, String> {
-        let program = Program::compile(text).map_err(|e| crate::redact::excerpt(&e.to_string(), 200))?;
+        bounded(text)?;
+        let program = parse(text)?;
         let unknown: Vec<String> =
             program.references().variables().into_iter().filter(|name| !NAMES.contains(name)).map(str::to_owned).collect();
         if let Some(name) = unknown.first() {
@@ -126,5 +169,20 @@ mod tests {
         assert!(Expr::compile("answer.contains(").is_err());
         assert!(Expr::compile("anwser == 'x'").unwrap_err().contains("anwser"));
         assert!(Expr::compile("answer.containz('x')").unwrap_err().contains("containz"));
+    }
+
+    #[test]
+    fn what_would_take_the_stack_is_refused() {
+        let deep = |n: usize| format!("{}true{}", "(".repeat(n), ")".repeat(n));
+        let long = |n: usize| format!("answer == 'x'{}", " + 'x'".repeat(n));
+        // The stack that a worker has.
+        let small = |text: String| {
+            std::thread::Builder::new().stack_size(2 << 20).spawn(move || Expr::compile(&text).map(drop)).unwrap().join().unwrap()
+        };
+        assert!(small(deep(30)).is_ok() && small(format!("{}1{} == [1]", "[".repeat(30), "]".repeat(30))).is_ok());
+        for text in [deep(100), deep(100_000), long(500), "true ? ".repeat(200) + "true" + &" : false".repeat(200)] {
+            assert!(small(text).unwrap_err().contains("more than"));
+        }
+        assert!(small("true".to_owned() + &" && true".repeat(300)).is_ok());
     }
 }

@@ -1,8 +1,10 @@
 //! What a run is told: built-in defaults, then the file, the profile, the environment and the flags, each rung over the one
 //! before. Pure: the door reads files and variables and hands them over.
 
+mod hide;
 mod target;
 
+pub use hide::hide;
 pub use target::{Address, Api, Ready, RetryWhen, Secret, Target, Timeouts, TransportRetry};
 
 use crate::diagnostic::{Diagnostic, Source};

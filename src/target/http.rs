@@ -38,7 +38,7 @@ pub struct Service {
     /// Set when the service took a request only without `stream_options`.
     without_usage: AtomicBool,
     /// Before an excerpt is made: half a secret would not be known as one.
-    pub(super) redactor: Redactor,
+    pub redactor: Redactor,
     ca: Option<Vec<u8>>,
     /// Set when the service went away after it had been ready: the case that saw it first.
     pub crashed: OnceLock<String>,

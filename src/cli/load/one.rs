@@ -106,7 +106,9 @@ pub(super) fn run(
 
 /// Waits for the service and asks it once, so that a wrong key or a wrong model is told before a thousand requests fail alike.
 async fn first_request(load: &PlannedLoad, service: &Service) -> Result<Exchange, String> {
-    let tell = |why: String| crate::cli::output::talk(&format!("waiting for target `{}`: {why}", service.target.name));
+    let tell = |why: String| {
+        crate::cli::output::talk(&service.redactor.clean(&format!("waiting for target `{}`: {why}", service.target.name)));
+    };
     crate::target::wait_until_ready(service, tell)
         .await
         .map_err(|why| format!("the service is not ready: {why}; the address comes from {}", service.target.origin))?;
