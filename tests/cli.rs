@@ -879,3 +879,32 @@ fn personal_data_behind_an_escape_is_masked_and_the_request_stays_json() {
     let request = &record["cases"][0]["attempts"][0]["trials"][0]["turns"][0]["exchange"]["request"];
     assert!(request["messages"][0]["content"].as_str().unwrap().starts_with("call\n["), "{request}");
 }
+
+#[test]
+fn a_configuration_that_cannot_work_is_told_before_anything_is_sent() {
+    let project = Project::new(&cases(&[("a", "hi", "not_empty")]));
+    for (settings, told) in [
+        ("base_url: http://127.0.0.1:9/v1, timeout: { total: 0s }", "no time"),
+        ("base_url: http://127.0.0.1:9/v1, limits: { concurrency: 0 }", "0 would send or take nothing"),
+        ("base_url: http://127.0.0.1:9/v1, transport_retry: { attempts: 0 }", "0 would send or take nothing"),
+        ("base_url: http://127.0.0.1:9/v1, price: { input: -1, output: 1 }", "a price is not below 0"),
+        ("base_url: http://127.0.0.1:9/v1, simulate: x.sim.yaml", "leave out one of them"),
+        ("base_url: \"http://127.0.0.1:9/v1?token=abc\"", "ends before `?`"),
+        ("base_url: http://127.0.0.1:9/v1, headers: { \"X Team\": a }", "no name of a header"),
+        ("base_url: http://127.0.0.1:9/v1, api_key: \"one\\ntwo\"", "no header can carry"),
+    ] {
+        project.write("roadworthy.yaml", &format!("targets: {{ default: {{ {settings} }} }}\n"));
+        for command in ["run", "check"] {
+            let output = project.run(&[command]);
+            let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{settings}: {shown}");
+            assert!(shown.contains(told), "{settings}: {shown}");
+        }
+    }
+    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\njudge: { target: nobody }\n");
+    let output = project.run(&["check"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no target `nobody`"));
+    for flag in ["--concurrency", "--test-threads"] {
+        assert_eq!(project.run(&["run", flag, "0"]).status.code(), Some(2));
+    }
+}

@@ -86,7 +86,7 @@ pub struct CommonArgs {
     #[arg(long, global = true, value_name = "NAME")]
     pub model: Option<String>,
     /// Requests at once
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub concurrency: Option<u64>,
     /// Color of the output
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
@@ -158,7 +158,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Running")]
     pub fail_fast: bool,
     /// Cases at once; default: the concurrency of the targets
-    #[arg(long, value_name = "N", help_heading = "Running")]
+    #[arg(long, value_name = "N", help_heading = "Running", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub test_threads: Option<usize>,
     /// Send at most N requests
     #[arg(long, value_name = "N", help_heading = "Running")]

@@ -68,11 +68,7 @@ impl Layout {
     pub fn read(&self, paths: &[PathBuf]) -> (Vec<Scenario>, Vec<Diagnostic>) {
         let mut found = Vec::new();
         let mut scenarios = Vec::new();
-        let files = match self.files(paths) {
-            Ok(files) => files,
-            Err(found) => return (scenarios, found),
-        };
-        for path in files {
+        for path in self.files(paths, &mut found) {
             let name = self.name(&path);
             match read_text(&path, &name) {
                 Err(diagnostic) => found.push(diagnostic),
@@ -86,13 +82,12 @@ impl Layout {
     }
 
     /// The files under the given paths, or under `scenarios`; simulated services and excluded paths left out. Sorted.
-    fn files(&self, paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
+    fn files(&self, paths: &[PathBuf], found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
         let told = !paths.is_empty();
         let starts: Vec<PathBuf> =
             if told { paths.iter().map(|p| absolute(p)).collect() } else { self.scenarios.iter().map(|p| self.root.join(p)).collect() };
         let excluded: Vec<PathBuf> = self.exclude.iter().map(|p| self.root.join(p)).collect();
         let mut files = Vec::new();
-        let mut found = Vec::new();
         for start in starts {
             if start.is_file() {
                 files.push(start);
@@ -104,7 +99,7 @@ impl Layout {
         }
         files.sort();
         files.dedup();
-        if found.is_empty() { Ok(files) } else { Err(found) }
+        files
     }
 
     /// A path as shown to people: relative to the project where it lies inside.

@@ -306,6 +306,7 @@ pub(super) fn failed(exchange: &Exchange, failure: &Failure) -> Finding {
         | FailureKind::TtftTimeout
         | FailureKind::IdleTimeout
         | FailureKind::TotalTimeout => Topic::Timeout,
+        FailureKind::NotSent | FailureKind::ClientSaturation => Topic::Internal,
         _ => Topic::Transport,
     };
     let mut evidence = Vec::new();

@@ -169,6 +169,12 @@ pub fn settings(
             // A variable may have brought a value of the wrong kind.
             let mut checker = crate::scenario::Checker::new(source);
             checker.map(&filled, CONFIG_KEYS);
+            for (name, target) in filled.get("targets").and_then(Node::entries).unwrap_or_default() {
+                if let (Some(_), Some(simulate)) = (target.get("base_url"), target.get("simulate")) {
+                    let why = format!("`{}` has a `base_url`, too; leave out one of them", name.text().unwrap_or_default());
+                    checker.error(simulate.place, "bad-value", why);
+                }
+            }
             if !checker.found.is_empty() {
                 return Err(checker.found);
             }
@@ -397,13 +403,29 @@ impl Settings {
             runs: self.text("runs").unwrap_or_else(|| "runs".into()),
             secrets: self.secrets.clone(),
             keep_personal: self.text("record.personal_data").as_deref() == Some("keep"),
-            judge: self.text("judge.target"),
-            embeddings: self.embeddings()?,
+            judge: self.helper("judge.target", &targets)?,
+            embeddings: {
+                self.helper("embeddings.target", &targets)?;
+                self.embeddings()?
+            },
             baselines: self.text("baselines.dir").unwrap_or_else(|| "baselines".into()),
             window: self.parsed("baselines.window", units::duration)?,
             phases: self.phases()?,
             targets,
         })
+    }
+
+    /// The name of another target, which must be there.
+    fn helper(&self, key: &str, targets: &BTreeMap<String, Target>) -> Result<Option<String>, Vec<Diagnostic>> {
+        let Some(name) = self.text(key) else { return Ok(None) };
+        if targets.contains_key(&name) {
+            return Ok(Some(name));
+        }
+        let known: Vec<&str> = targets.keys().map(String::as_str).collect();
+        Err(vec![
+            Diagnostic::error("unknown-target", format!("{key}: there is no target `{name}`"))
+                .hint(format!("targets of roadworthy.yaml: {}", known.join(", "))),
+        ])
     }
 
     /// `5 USD`: each target must have a price in that currency, or its requests would count as free.

@@ -109,7 +109,53 @@ pub(super) fn built_in() -> [(&'static str, Value); 14] {
     ]
 }
 
+/// Values that are of the right kind, and nothing that could work.
+fn senseless(settings: &Settings, name: &str) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut wrong = |key: &str, why: &str| {
+        let key = format!("targets.{name}.{key}");
+        let origin = settings.map.get(&key).map(|s| format!("it comes from {}", s.origin)).unwrap_or_default();
+        found.push(Diagnostic::error("bad-value", format!("{}: {why}", shown(&key))).hint(origin));
+    };
+    let text = |key: &str| settings.text(&format!("targets.{name}.{key}"));
+    for key in ["timeout.connect", "timeout.first_token", "timeout.idle", "timeout.total", "ready.every"] {
+        if text(key).and_then(|t| units::duration(&t).ok()).is_some_and(|d| d.is_zero()) {
+            wrong(key, "nothing can be done in no time");
+        }
+    }
+    for key in ["transport_retry.attempts", "limits.concurrency", "max_response"] {
+        if text(key).and_then(|t| units::count(&t).ok()) == Some(0) {
+            wrong(key, "0 would send or take nothing");
+        }
+    }
+    for key in ["price.input", "price.output"] {
+        if text(key).and_then(|t| units::number(&t).ok()).is_some_and(|n| n < 0.0) {
+            wrong(key, "a price is not below 0");
+        }
+    }
+    if text("base_url").and_then(|url| reqwest::Url::parse(&url).ok()).is_some_and(|url| url.query().is_some() || url.fragment().is_some())
+    {
+        wrong("base_url", "routes are appended to it, so it ends before `?` and `#`; a key belongs into `api_key` or `headers`");
+    }
+    let sendable = |value: &str| reqwest::header::HeaderValue::from_str(value).is_ok();
+    if text("api_key").is_some_and(|key| !sendable(&key)) {
+        wrong("api_key", "it holds a character that no header can carry, such as a line break");
+    }
+    for (header, value) in settings.below(&format!("targets.{name}.headers")) {
+        if header.parse::<reqwest::header::HeaderName>().is_err() {
+            wrong(&format!("headers.{header}"), "this is no name of a header");
+        } else if !sendable(&value) {
+            wrong(&format!("headers.{header}"), "it holds a character that no header can carry, such as a line break");
+        }
+    }
+    found
+}
+
 pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diagnostic>> {
+    let found = senseless(settings, name);
+    if !found.is_empty() {
+        return Err(found);
+    }
     let key = |k: &str| format!("targets.{name}.{k}");
     let text = |k: &str| settings.text(&key(k));
     // Whatever is asked for in this way is built in, so it is there.

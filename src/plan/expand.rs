@@ -35,10 +35,22 @@ pub fn expand(scenario: &Scenario, prefix: &str, files: &dyn Files) -> Result<Ve
     if found.is_empty() { Ok(planned) } else { Err(found) }
 }
 
+/// Cases that rows and combinations of one case may come to: more than any run could send.
+const MOST_CASES: usize = 1_000_000;
+
+/// Characters that the mutations of one case may come to, kept in memory until they are sent.
+const MOST_MUTATED: usize = 200_000_000;
+
 fn expand_all(scenario: &Scenario, cases: &[Case], prefix: &str, files: &dyn Files) -> (Vec<Planned>, Vec<Diagnostic>) {
     let mut planned = Vec::with_capacity(cases.len());
     let mut found = Vec::new();
     for case in cases {
+        let combinations = case.matrix.iter().try_fold(1usize, |n, (_, values)| n.checked_mul(values.len()).filter(|n| *n <= MOST_CASES));
+        if combinations.is_none_or(|n| n.saturating_mul(case.rows.as_ref().map_or(1, Vec::len)) > MOST_CASES) {
+            let why = format!("`{}` would be more than {MOST_CASES} cases", case.name);
+            found.push(Diagnostic::error("too-many-cases", why).at(&scenario.source, case.place));
+            continue;
+        }
         let rows: Vec<Option<&Row>> = match &case.rows {
             Some(rows) => rows.iter().map(Some).collect(),
             None => vec![None],
@@ -349,6 +361,7 @@ fn names_context(case: &Case) -> bool {
 /// Every kind of abuse of every version, each held to the case's expectations and to what any service owes any input.
 fn mutated(case: &Case, versions: &[Version]) -> Result<Vec<Version>, String> {
     let mut out = Vec::new();
+    let mut total = 0usize;
     for mutation in &case.mutate {
         for version in versions {
             let first = version.turns.first().ok_or("there is no prompt to mutate")?;
@@ -356,6 +369,15 @@ fn mutated(case: &Case, versions: &[Version]) -> Result<Vec<Version>, String> {
             let Some(prompt) = first.messages[at]["content"].as_str() else {
                 return Err("only text can be mutated, and the prompt has parts".into());
             };
+            let each = match mutation {
+                Mutation::RepeatTo { chars } => *chars,
+                _ => prompt.chars().count(),
+            };
+            total = each
+                .checked_mul(case.mutate_count as usize)
+                .and_then(|n| n.checked_add(total))
+                .filter(|n| *n <= MOST_MUTATED)
+                .ok_or_else(|| format!("`mutate` would make more than {MOST_MUTATED} characters; make fewer or shorter ones"))?;
             let texts = crate::mutate::variants(mutation, prompt, case.mutate_count as usize, 0);
             for (i, text) in texts.into_iter().enumerate() {
                 let mut version = version.clone();

@@ -7,7 +7,7 @@ pub mod select;
 pub use expand::expand;
 pub use load::{PlannedLoad, loads};
 
-use crate::expect::Expectation;
+use crate::expect::{Check, Expectation, Ground};
 use crate::scenario::{Layer, Skip};
 use crate::units::Share;
 use crate::verdict::rate::PassRate;
@@ -89,6 +89,20 @@ impl Planned {
         self.over_trials(|version| version.turns.len() as u64)
     }
 
+    /// Questions to the judge of one attempt.
+    pub fn votes(&self) -> u64 {
+        fn of(expectation: &Expectation) -> u64 {
+            match &expectation.check {
+                Check::Judge { votes, .. } => *votes,
+                Check::Grounded(Ground::Judge { votes, .. }) | Check::UsesContext(Ground::Judge { votes, .. }) => *votes,
+                Check::Not(inner) => of(inner),
+                Check::All(inner) | Check::Any(inner) => inner.iter().map(of).sum(),
+                _ => 0,
+            }
+        }
+        self.over_trials(|version| version.turns.iter().flat_map(|t| t.expect.iter()).map(of).sum())
+    }
+
     /// Requests at most sent for it, transport retries aside.
     pub fn max_requests(&self) -> u64 {
         self.requests().saturating_mul(self.retry + 1)
@@ -155,6 +169,9 @@ pub fn text_of(content: &Value) -> String {
 
 /// Tokens that an answer may have where nothing bounds it; a guess.
 const UNBOUNDED: u64 = 512;
+
+/// What such numbers rest on.
+pub const ASSUMED: &str = "`max_tokens` bounds an answer; 512 are assumed without it";
 
 /// About how many tokens a prompt has, and its answer may have.
 pub fn estimate_turn(messages: &[Value], params: &Map<String, Value>) -> (u64, u64) {

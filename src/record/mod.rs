@@ -243,6 +243,12 @@ impl RunRecord {
         self.cases.iter().filter(|c| c.skipped.is_none())
     }
 
+    /// Whether a case fails the run: by its verdict, or because the run was told that flaky or inconclusive ones do.
+    pub fn fails(&self, case: &CaseRecord) -> bool {
+        let told = || self.header.fail_on.iter().any(|word| word == case.verdict.word());
+        case.skipped.is_none() && (matches!(case.verdict, Verdict::Fail | Verdict::Error) || told())
+    }
+
     /// How many judged cases have this verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.judged().filter(|c| c.verdict == verdict).count()

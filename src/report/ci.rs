@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const MAX_ANNOTATIONS: usize = 10;
 
 fn bad(record: &RunRecord) -> Vec<&CaseRecord> {
-    let mut bad: Vec<&CaseRecord> = record.judged().filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Error)).collect();
+    let mut bad: Vec<&CaseRecord> = record.judged().filter(|c| record.fails(c)).collect();
     bad.sort_by_key(|c| std::cmp::Reverse(c.verdict));
     bad
 }
@@ -81,7 +81,7 @@ pub fn metrics(record: &RunRecord) -> String {
 pub fn ctrf(record: &RunRecord) -> String {
     let status = |case: &CaseRecord| match (case.skipped.is_some(), case.verdict) {
         (true, _) => "skipped",
-        (_, Verdict::Fail | Verdict::Error) => "failed",
+        _ if record.fails(case) => "failed",
         (_, Verdict::Inconclusive) => "other",
         _ => "passed",
     };

@@ -19,12 +19,12 @@ pub fn render(record: &RunRecord, attachment: Option<&str>) -> Result<String, St
     let mut report = Report::new("roadworthy");
     let timestamp = record.header.started_at.parse::<jiff::Timestamp>().ok();
     let mut room = MAX_TEXT;
+    // By the ids' first part: what was cut off does not know its file.
     let mut suites: BTreeMap<&str, Vec<&CaseRecord>> = BTreeMap::new();
     for case in &record.cases {
-        suites.entry(case.file.as_str()).or_default().push(case);
+        suites.entry(case.id.split("::").next().unwrap_or_default()).or_default().push(case);
     }
-    for (file, cases) in suites {
-        let name = cases.first().map_or(file, |c| c.id.split("::").next().unwrap_or(file));
+    for (name, cases) in suites {
         let mut suite = TestSuite::new(visible(name));
         let took: std::time::Duration = cases.iter().map(|c| c.took).sum();
         suite.set_time(took);
@@ -32,19 +32,21 @@ pub fn render(record: &RunRecord, attachment: Option<&str>) -> Result<String, St
             suite.extra.insert("timestamp".into(), at.to_string().into());
         }
         for case in cases {
-            suite.add_test_case(test_case(case, attachment, &mut room));
+            suite.add_test_case(test_case(case, record.fails(case), attachment, &mut room));
         }
         report.add_test_suite(suite);
     }
     report.to_string().map_err(|e| e.to_string())
 }
 
-fn test_case(case: &CaseRecord, attachment: Option<&str>, room: &mut usize) -> TestCase {
-    let mut out = TestCase::new(visible(case.id.split_once("::").map_or(case.id.as_str(), |(_, name)| name)), status(case, room));
+fn test_case(case: &CaseRecord, fails: bool, attachment: Option<&str>, room: &mut usize) -> TestCase {
+    let mut out = TestCase::new(visible(case.id.split_once("::").map_or(case.id.as_str(), |(_, name)| name)), status(case, fails, room));
     out.set_classname(visible(case.id.split("::").next().unwrap_or_default()));
     out.set_time(case.took);
-    out.extra.insert("file".into(), case.file.as_str().into());
-    out.extra.insert("line".into(), case.line.to_string().as_str().into());
+    if !case.file.is_empty() {
+        out.extra.insert("file".into(), case.file.as_str().into());
+        out.extra.insert("line".into(), case.line.to_string().as_str().into());
+    }
     out.add_property(Property::new("verdict", if case.skipped.is_some() { "skipped" } else { case.verdict.word() }));
     let sent_again: usize = case.exchanges().map(|e| e.transport_retries.len()).sum();
     if sent_again > 0 {
@@ -52,7 +54,7 @@ fn test_case(case: &CaseRecord, attachment: Option<&str>, room: &mut usize) -> T
     }
     // Failures and errors carry their evidence in their body; what shows as passed has no other place for it.
     let mut text = String::new();
-    if case.skipped.is_none() && matches!(case.verdict, Verdict::Flaky | Verdict::Inconclusive) {
+    if case.skipped.is_none() && !fails && case.verdict != Verdict::Pass {
         text = body(case, room);
     }
     if let Some(file) = attachment.filter(|_| case.skipped.is_none() && case.verdict != Verdict::Pass) {
@@ -65,36 +67,48 @@ fn test_case(case: &CaseRecord, attachment: Option<&str>, room: &mut usize) -> T
     out
 }
 
-fn status(case: &CaseRecord, room: &mut usize) -> TestCaseStatus {
+fn status(case: &CaseRecord, fails: bool, room: &mut usize) -> TestCaseStatus {
     if let Some(why) = &case.skipped {
         let mut status = TestCaseStatus::skipped();
         status.set_message(visible(why));
         return status;
     }
+    let earlier = |status: &mut TestCaseStatus, room: &mut usize| {
+        for attempt in &case.attempts[..case.attempts.len().saturating_sub(1)] {
+            let finding = attempt.findings().find(|f| f.outcome != Outcome::Met);
+            let mut rerun = TestRerun::new(NonSuccessKind::Failure);
+            rerun.set_message(visible(finding.map_or("missed", |f| &f.why)));
+            rerun.set_type(finding.map_or("content", |f| f.topic.word()));
+            rerun.set_description(fitted(visible(&finding.map(|f| f.evidence.join("\n")).unwrap_or_default()), room));
+            status.add_rerun(rerun);
+        }
+    };
     match case.verdict {
-        Verdict::Pass | Verdict::Inconclusive => TestCaseStatus::success(),
-        Verdict::Flaky => {
+        Verdict::Flaky if !fails => {
             let mut status = TestCaseStatus::success();
-            for attempt in &case.attempts[..case.attempts.len().saturating_sub(1)] {
-                let finding = attempt.findings().find(|f| f.outcome != Outcome::Met);
-                let mut rerun = TestRerun::new(NonSuccessKind::Failure);
-                rerun.set_message(visible(finding.map_or("missed", |f| &f.why)));
-                rerun.set_type(finding.map_or("content", |f| f.topic.word()));
-                rerun.set_description(fitted(visible(&finding.map(|f| f.evidence.join("\n")).unwrap_or_default()), room));
-                status.add_rerun(rerun);
-            }
+            earlier(&mut status, room);
             status
         }
+        _ if !fails => TestCaseStatus::success(),
         verdict => {
-            let kind = if verdict == Verdict::Fail { NonSuccessKind::Failure } else { NonSuccessKind::Error };
+            let kind = if verdict == Verdict::Error { NonSuccessKind::Error } else { NonSuccessKind::Failure };
             let mut status = TestCaseStatus::non_success(kind);
             // Without a finding either the service was not there, or nothing was asked of it.
-            let asked_nothing = if verdict == Verdict::Error && !case.is_cut_off() { Topic::Transport } else { Topic::Internal };
-            let topic = case.findings().find(|f| f.outcome != Outcome::Met).map_or(asked_nothing, |f| f.topic);
+            let otherwise = match verdict {
+                Verdict::Error if !case.is_cut_off() => Topic::Transport,
+                Verdict::Fail | Verdict::Inconclusive if case.rate.is_some() => Topic::Threshold,
+                _ => Topic::Internal,
+            };
+            let all = || case.attempts.iter().flat_map(crate::record::Attempt::findings);
+            let missed = case.findings().chain(all()).find(|f| f.outcome != Outcome::Met);
+            let topic = missed.map_or(otherwise, |f| f.topic);
             status.set_type(topic.word());
             let why = visible(&case.why);
             status.set_message(&why);
             status.set_description(format!("{why}\n{}", body(case, room)));
+            if verdict == Verdict::Flaky {
+                earlier(&mut status, room);
+            }
             status
         }
     }

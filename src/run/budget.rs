@@ -105,6 +105,14 @@ impl Books {
         Ok(Reserved { books: self, price, prompt, most, settled: false })
     }
 
+    /// Takes one more request for one under way, which the service asks to be sent again; false when there is none left.
+    pub fn again(&self) -> bool {
+        let mut spent = self.spent.lock().expect("no panic under this lock");
+        let left = self.budget.requests.is_none_or(|max| spent.requests < max);
+        spent.requests += u64::from(left);
+        left
+    }
+
     fn try_reserve(&self, most: Amount) -> Result<bool, String> {
         let mut spent = self.spent.lock().expect("no panic under this lock");
         let Spent { requests, taken, reserved } = *spent;
@@ -120,8 +128,10 @@ impl Books {
                 return Ok(false);
             }
             return Err(format!(
-                "the budget of {max} tokens could be exceeded: {} are used, and this request may take {} (`max_tokens` bounds it)",
-                taken.tokens, most.tokens
+                "the budget of {max} tokens could be exceeded: {} are used, and this request may take {} ({})",
+                taken.tokens,
+                most.tokens,
+                crate::plan::ASSUMED
             ));
         }
         if let Some((max, currency)) = self.budget.cost.as_ref().filter(|(max, _)| over(taken.nano, reserved.nano, most.nano, nano(*max))) {
@@ -129,9 +139,10 @@ impl Books {
                 return Ok(false);
             }
             return Err(format!(
-                "the budget of {max} {currency} could be exceeded: {:.4} are used, and this request may cost {:.4} (`max_tokens` bounds it)",
+                "the budget of {max} {currency} could be exceeded: {:.4} are used, and this request may cost {:.4} ({})",
                 taken.nano as f64 / 1e9,
-                most.nano as f64 / 1e9
+                most.nano as f64 / 1e9,
+                crate::plan::ASSUMED
             ));
         }
         spent.requests += 1;
@@ -175,6 +186,15 @@ mod tests {
         second.settle(&answered(2, 60));
         let why = books.reserve(&messages, &params(60), None).await.unwrap_err();
         assert!(why.contains("94 are used, and this request may take 62"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_request_sent_again_is_one_more() {
+        let books = Books::new(Budget { requests: Some(2), ..Budget::default() });
+        let first = books.reserve(&[], &params(1), None).await.unwrap();
+        assert!(books.again() && !books.again());
+        first.settle(&answered(1, 1));
+        assert!(books.reserve(&[], &params(1), None).await.unwrap_err().contains("2 requests is used up"));
     }
 
     #[tokio::test]

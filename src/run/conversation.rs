@@ -36,7 +36,7 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
                 Ok(reserved) => {
                     let accept = statuses(&planned.expect);
                     let request = Request { messages: &messages, params: &params, stream, total, accept: &accept };
-                    let exchange = service.ask(&request, jitter).await;
+                    let exchange = service.ask(&request, jitter, &|| engine.books.again()).await;
                     reserved.settle(&exchange);
                     exchange
                 }
@@ -173,6 +173,13 @@ fn statuses(expect: &[Expectation]) -> Vec<u16> {
     found
 }
 
+fn broken_beside(exchange: &mut Exchange, first: &str) {
+    if let Some(failure) = exchange.failure.as_mut() {
+        failure.message = format!("under way when the service crashed during `{first}`: {}", failure.message);
+        failure.kind = FailureKind::ServiceCrashed;
+    }
+}
+
 fn crashed(exchange: &mut Exchange, how: &str) {
     if let Some(failure) = exchange.failure.as_mut() {
         failure.kind = FailureKind::ServiceCrashed;
@@ -189,8 +196,11 @@ async fn after(shared: &Shared, case: &Planned, exchange: &mut Exchange, wants_a
     if !broken {
         // Nothing is wrong with the way.
     } else if !service.takes_connections().await {
-        let _ = service.crashed.set(case.id.clone());
-        crashed(exchange, &format!("and {} now refuses connections", service.base_url));
+        match service.crashed.get_or_init(|| case.id.clone()) {
+            first if *first == case.id => crashed(exchange, &format!("and {} now refuses connections", service.base_url)),
+            // Under way with it: which of them did it nobody can tell.
+            first => broken_beside(exchange, first),
+        }
     } else if exchange.failure.as_ref().is_some_and(|f| f.kind == FailureKind::ConnectRefused) && service.is_ready() {
         // It had been ready, so it went away; that somebody started it again is luck.
         crashed(exchange, "though it had been ready; it takes connections again");

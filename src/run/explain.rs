@@ -198,7 +198,11 @@ impl<'a> Question<'a> {
 
     async fn ask(&self, messages: &[Value]) -> Exchange {
         self.service
-            .ask(&Request { messages, params: &self.params, stream: self.service.target.stream, total: self.timeout, accept: &[] }, 0.0)
+            .ask(
+                &Request { messages, params: &self.params, stream: self.service.target.stream, total: self.timeout, accept: &[] },
+                0.0,
+                &|| true,
+            )
             .await
     }
 }

@@ -237,8 +237,10 @@ impl<'a> Checker<'a> {
                     }
                 }
                 None => {
-                    let near = nearest(name.trim_end_matches('：'), keys.iter().map(|k| k.name));
+                    let colon = name.find('：');
+                    let near = nearest(&name[..colon.unwrap_or(name.len())], keys.iter().map(|k| k.name));
                     let hint = match near {
+                        Some(near) if colon.is_some() => format!("`：` is a full-width colon; write `{near}: `"),
                         Some(near) => format!("did you mean `{near}`?"),
                         None => {
                             let known = keys.iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
@@ -330,10 +332,14 @@ impl<'a> Checker<'a> {
         if let Some((message, hint)) = traps::in_node(node, &self.source.text) {
             return self.error_with_hint(node.place, "yaml-trap", message, hint);
         }
-        let near = nearest(name, EXPECTATIONS.iter().map(|w| w.name));
+        let colon = name.find('：');
+        let near = nearest(&name[..colon.unwrap_or(name.len())], EXPECTATIONS.iter().map(|w| w.name));
         let diagnostic =
             self.error(node.place, "unknown-expectation", format!("`{}` is not an expectation", crate::redact::excerpt(name, 60)));
-        diagnostic.hint = near.map(|n| format!("did you mean `{n}`?"));
+        diagnostic.hint = near.map(|near| match colon {
+            Some(_) => format!("`：` is a full-width colon; write `{near}: `"),
+            None => format!("did you mean `{near}`?"),
+        });
     }
 
     /// Free values, where YAML readers disagree on some scalars; of those that fill texts the spelling of numbers counts too.

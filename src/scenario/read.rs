@@ -286,6 +286,12 @@ impl<'a> Reader<'a> {
                 let written = length.text().unwrap_or_default();
                 let digits = written.trim().trim_end_matches("characters").trim_end_matches("chars").trim();
                 match units::count(digits) {
+                    Ok(_) if digits == written.trim() => {
+                        let why = format!("`{written}` lacks its unit; write `{written} chars`");
+                        self.checker.error(length.place, "bad-value", why);
+                        // It has been told; that nothing is left to send would be told once more.
+                        out.push(Mutation::RepeatTo { chars: 1 });
+                    }
                     Ok(chars @ 1..=10_000_000) => out.push(Mutation::RepeatTo { chars: chars as usize }),
                     _ => {
                         self.checker.error(

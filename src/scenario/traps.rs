@@ -71,6 +71,14 @@ pub fn in_value(node: &Node, source: &str, fills: bool) -> Option<(String, Strin
     {
         return Some(trap);
     }
+    if text.chars().any(|c| ('０'..='９').contains(&c)) && text.chars().all(|c| ('０'..='９').contains(&c) || "．.，,－-".contains(c))
+    {
+        let half: String = text.chars().map(half_width).collect();
+        return Some((
+            format!("`{text}` is text to YAML: its digits are full-width"),
+            format!("write {half} for the number, or \"{text}\" for the text"),
+        ));
+    }
     let digits = text.trim_start_matches(['-', '+']);
     let odd = digits.len() > 1 && digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(|b| b.is_ascii_alphanumeric());
     if odd && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || (*typed != Typed::Text && text.contains('_')) {

@@ -578,7 +578,7 @@ pub const LAYERS: &[&str] = &["unit", "integration", "scenario"];
 
 pub(super) const LAYER: Key =
     key("layer", OneOf(LAYERS), "unit: after an image build; integration: after a service start; scenario: before a merge (default)");
-pub(super) const TAGS: Key = key("tags", List(&Word), "for `--tag`");
+pub(super) const TAGS: Key = key("tags", List(&Keyword), "for `--tag`");
 pub(super) const TARGET: Key = key("target", Word, "a name in roadworthy.yaml; default `default`");
 pub(super) const SYSTEM: Key = key("system", PROMPT, "the system message");
 pub(super) const PARAMS_KEY: Key = key("params", PARAMS, "request parameters");

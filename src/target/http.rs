@@ -190,7 +190,8 @@ impl Service {
     }
 
     /// Sends one turn, transport retries included, and gives back what came, whatever it is. `jitter` is from 0 to 1.
-    pub async fn ask(&self, request: &Request<'_>, jitter: f64) -> Exchange {
+    /// `again` is asked before a request is sent once more, and may forbid it.
+    pub async fn ask(&self, request: &Request<'_>, jitter: f64, again: &(dyn Fn() -> bool + Sync)) -> Exchange {
         let retry = self.target.transport_retry;
         let mut retries: Vec<TransportRetry> = Vec::new();
         let mut queued = Duration::ZERO;
@@ -212,12 +213,12 @@ impl Service {
                 failure.message = crate::redact::excerpt(&self.redactor.clean(&failure.message), LONGEST_MESSAGE);
             }
             match sent {
-                Sent::WithoutUsage => {
+                Sent::WithoutUsage if again() => {
                     without_usage = true;
                     continue;
                 }
                 // A service that takes no new connections went away, and perhaps because of this request.
-                Sent::Stale(rested) if !fresh && self.takes_connections().await => {
+                Sent::Stale(rested) if !fresh && self.takes_connections().await && again() => {
                     fresh = true;
                     let reason = "a connection kept open from an earlier request broke before a response came".into();
                     retries.push(TransportRetry { reason, waited: Duration::ZERO, broke: !self.pool.may_end(rested) });
@@ -225,7 +226,7 @@ impl Service {
                 }
                 // A service that asks for longer than the whole request may take will not be waited for.
                 Sent::TryAgain(reason, asked)
-                    if (retries.len() as u64) + 1 < retry.attempts && asked.is_none_or(|a| a <= request.total) =>
+                    if (retries.len() as u64) + 1 < retry.attempts && asked.is_none_or(|a| a <= request.total) && again() =>
                 {
                     // Between half and the whole of the backoff, so that clients that failed together do not return together.
                     let wait = asked.unwrap_or_else(|| backoff.mul_f64(0.5 + jitter / 2.0)).min(request.total);
@@ -331,9 +332,6 @@ impl Service {
         let text = String::from_utf8_lossy(&body);
         exchange.answer = wire::clip(&text);
         exchange.timing.e2e = Some(ended.saturating_duration_since(sent));
-        if matches!(status, 400 | 422) && with_usage && blames_usage(&text) {
-            return Sent::WithoutUsage;
-        }
         let says = serde_json::from_str::<Value>(&text)
             .ok()
             .and_then(|v| v["error"]["message"].as_str().or(v["message"].as_str()).map(str::to_owned));
@@ -344,6 +342,9 @@ impl Service {
         let bare = status == 404 && reqwest::Url::parse(&self.base_url).is_ok_and(|u| u.path() == "/");
         let slip = if bare { "; most services expect `/v1` at the end of the base_url" } else { "" };
         fail(exchange, FailureKind::Http, format!("status {status} from {}{says}{elsewhere}{slip}", self.endpoint()));
+        if matches!(status, 400 | 422) && with_usage && blames_usage(&text) {
+            return Sent::WithoutUsage;
+        }
         if request.accept.contains(&status) {
             return Sent::Complete;
         }

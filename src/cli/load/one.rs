@@ -121,7 +121,7 @@ async fn first_request(load: &PlannedLoad, service: &Service) -> Result<Exchange
         stream: load.stream.unwrap_or(service.target.stream),
         total: input.timeout.unwrap_or(service.target.timeouts.total),
     };
-    let exchange = service.ask(&request, 0.5).await;
+    let exchange = service.ask(&request, 0.5, &|| true).await;
     match &exchange.failure {
         Some(failure) => Err(format!("the first request failed, and the load was not started: {}", failure.message)),
         None => Ok(exchange),

@@ -26,6 +26,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use prepare::{Prepared, dry_run, prepare};
 use services::{Services, services};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Runs as the command line says, from the working directory.
@@ -183,9 +184,17 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     let events = Arc::new(Mutex::new(Vec::new()));
     let sink = {
         let (journal, events, redactor) = (journal.clone(), events.clone(), redactor.clone());
+        let crashed = AtomicBool::new(false);
         Box::new(move |event: Event| {
             if let Event::Waiting { target, why } = &event {
                 talk(&redactor.clean(&format!("waiting for target `{target}`: {why}")));
+            }
+            // Before everything else: what follows a crash says little.
+            if let Event::CaseFinished(case) = &event
+                && case.why.starts_with("service crashed")
+                && !crashed.swap(true, Ordering::Relaxed)
+            {
+                talk(&redactor.clean(&crate::redact::harmless(&format!("{}: {}", case.id, case.why))));
             }
             journal.write(&event);
             events.lock().expect("no panic under this lock").push(event);

@@ -166,9 +166,12 @@ pub(super) fn dry_run(prepared: &Prepared) -> String {
         }
     }
     let worst: u64 = prepared.cases.iter().map(Planned::max_requests).sum();
+    let votes: u64 = prepared.cases.iter().map(Planned::votes).fold(0, u64::saturating_add);
+    let judged = if votes > 0 { format!(", {votes} more to the judge") } else { String::new() };
     out.push_str(&format!(
-        "{} cases, {requests} requests ({worst} if every retry is needed), about {tokens} tokens at most; nothing was sent\n",
-        prepared.cases.len()
+        "{} cases, {requests} requests ({worst} if every retry is needed){judged}, about {tokens} tokens at most ({}); nothing was sent\n",
+        prepared.cases.len(),
+        crate::plan::ASSUMED
     ));
     out
 }
