@@ -97,6 +97,10 @@ fn negated(text: &str) -> bool {
 
 /// Negations that set a bound or join clauses, and deny nothing.
 const BOUNDS: &[&str] = &[
+    "无理由",
+    "无条件",
+    "无线",
+    "无论",
     "不超过",
     "不到",
     "不足",

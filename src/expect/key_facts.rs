@@ -46,7 +46,8 @@ impl Facts {
         let plain = json.is_none();
         Facts {
             numbers: find_numbers(text).into_iter().filter(|_| plain).map(|n| n.value.to_string()).collect(),
-            identifiers: identifiers(text).into_iter().filter(|_| plain).collect(),
+            // A number is one however it is written; what is only digits is told as such.
+            identifiers: identifiers(text).into_iter().filter(|word| plain && word.parse::<f64>().is_err()).collect(),
             fields,
             behaviour,
         }

@@ -72,6 +72,16 @@ const REQUESTS: &[&str] = &[
     "还需要知道",
     "please provide",
     "please specify",
+    "我需要知道",
+    "我需要了解",
+    "需要您提供",
+    "需要您补充",
+    "需要你提供",
+    "需要你补充",
+    "请您提供",
+    "请您补充",
+    "请您告知",
+    "请告知",
     "please clarify",
     "please tell me",
     "let me know",
@@ -98,15 +108,19 @@ const COURTESY: &[&str] = &[
     "may i help",
     "can i assist",
     "how are you",
+    "do you like",
+    "满意",
+    "喜欢吗",
+    "为什么不",
 ];
 
 pub(super) fn asks_back(text: &str, also: &[String]) -> Said {
     let asking = super::grounded::sentences(text).into_iter().find(|sentence| {
         let have = plain(sentence);
         let question = have.ends_with('?');
-        let request = REQUESTS.iter().any(|p| have.contains(p));
+        let request = first_of(sentence, REQUESTS, also).is_some();
         let courtesy = COURTESY.iter().any(|p| have.contains(p));
-        (request || question && (first_of(sentence, QUESTIONS, also).is_some() || of_you(&have))) && !courtesy
+        (request || question && (have.contains("请问") || first_of(sentence, QUESTIONS, &[]).is_some() || of_you(&have))) && !courtesy
     });
     match asking {
         Some(sentence) => Said::content(true, format!("answer asks back (`{}`)", crate::redact::excerpt(sentence.trim(), 60))),
@@ -146,7 +160,14 @@ mod tests {
         for text in ["What is your order number?", "你是说苹果公司吗？", "I need more information to answer."] {
             assert_eq!(asks_back(text, &[]).outcome, Outcome::Met, "{text}");
         }
+        for text in ["请问预算多少？", "我需要知道您的订单号才能查询。", "需要您补充预算和时间。"] {
+            assert_eq!(asks_back(text, &[]).outcome, Outcome::Met, "{text}");
+        }
+        assert_eq!(asks_back("缺少预算。", &["缺少预算".to_owned()]).outcome, Outcome::Met);
         for text in [
+            "Paris. Do you like Paris?",
+            "它重 5 公斤。您满意吗？",
+            "你为什么不去查百度呢？",
             "它重五公斤。",
             "What a day! It weighs 5 kg, which is light?",
             "It weighs 5 kg. Is there anything else I can help you with?",

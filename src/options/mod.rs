@@ -151,8 +151,13 @@ pub fn settings(
                 None => {
                     let known: Vec<&str> = profiles.iter().filter_map(|(k, _)| k.text()).collect();
                     return Err(vec![
-                        Diagnostic::error("unknown-profile", format!("there is no profile `{name}` in {}", source.name))
-                            .hint(format!("profiles there: {}", known.join(", "))),
+                        Diagnostic::error("unknown-profile", format!("there is no profile `{name}` in {}", source.name)).hint(
+                            if known.is_empty() {
+                                "there is no profile there".to_owned()
+                            } else {
+                                format!("profiles there: {}", known.join(", "))
+                            },
+                        ),
                     ]);
                 }
             },

@@ -14,8 +14,33 @@ pub fn find<'a>(text: &'a str, allowed: &dyn Fn(&str) -> bool) -> Option<(&'stat
     })
 }
 
-/// Puts the kind of it in place of each such thing. True when there was any.
+/// A text whose digits or at-signs are full-width, as a Chinese input method writes them, with half-width forms.
+fn narrow(text: &str) -> Option<String> {
+    let wide = text.chars().any(|c| ('０'..='９').contains(&c) || c == '＠');
+    wide.then(|| {
+        text.chars()
+            .map(|c| {
+                if matches!(c, '０'..='９' | 'Ａ'..='Ｚ' | 'ａ'..='ｚ' | '＠' | '．' | '－' | '＿') {
+                    char::from_u32(c as u32 - 0xfee0).unwrap_or(c)
+                } else {
+                    c
+                }
+            })
+            .collect()
+    })
+}
+
+/// Puts the kind of it in place of each such thing. True when there was any. Full-width digits and letters become half-width where
+/// something was taken out.
 pub fn mask(text: &mut String) -> bool {
+    if let Some(half) = narrow(text) {
+        let mut half = half;
+        let any = mask(&mut half);
+        if any {
+            *text = half;
+        }
+        return any;
+    }
     // Most texts have neither a long number nor one of these marks.
     if !may_hold(text) {
         return false;

@@ -37,7 +37,10 @@ pub fn case(case: &CaseRecord) -> String {
         Verdict::Error => "error",
         other => other.word(),
     };
-    let mut out = format!("{label}: {} — {}\n  at {}:{}\n", case.id, case.why, case.file, case.line);
+    let mut out = format!("{label}: {} — {}\n", case.id, case.why);
+    if !case.file.is_empty() {
+        out.push_str(&format!("  at {}:{}\n", case.file, case.line));
+    }
     let many = case.attempts.len() > 1;
     for (i, attempt) in case.attempts.iter().enumerate() {
         if many {

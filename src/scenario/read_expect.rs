@@ -89,6 +89,14 @@ impl ExpectReader<'_, '_> {
     }
 
     fn of(&mut self, node: &Node) -> Option<Of> {
+        if let (Some(_), Some(path)) = (node.get("turn"), node.get("json")) {
+            self.checker.error(
+                path.place,
+                "bad-value",
+                "`of` looks at a turn, or at a path of the last answer; put the expectation under its turn",
+            );
+            return None;
+        }
         if let Some(turn) = node.get("turn") {
             let n = count_of(turn)? as usize;
             if let Some(turns) = self.turns.filter(|turns| n == 0 || n > *turns) {
@@ -213,9 +221,10 @@ impl ExpectReader<'_, '_> {
         if node.text().is_some() {
             return Search { any: texts(Some(node)), case_sensitive: true, ..Search::default() };
         }
-        let mut any = texts(node.get("any"));
-        any.extend(texts(node.get("text")));
-        Search { any, all: texts(node.get("all")), count: None, case_sensitive: flag(node, "case_sensitive", true) }
+        // `text` is wanted whatever stands beside it.
+        let mut all = texts(node.get("all"));
+        all.extend(texts(node.get("text")));
+        Search { any: texts(node.get("any")), all, count: None, case_sensitive: flag(node, "case_sensitive", true) }
     }
 
     /// A range that something can satisfy and something else not.
@@ -269,7 +278,12 @@ impl ExpectReader<'_, '_> {
     }
 
     fn affix(&mut self, node: &Node) -> Option<(Vec<String>, bool)> {
-        let search = self.nonempty_search(node)?;
+        let mut search = self.nonempty_search(node)?;
+        if !search.all.is_empty() && !search.any.is_empty() || search.all.len() > 1 {
+            self.checker.error(node.place, "bad-value", "an answer begins and ends in one way; write `text`, or several under `any`");
+            return None;
+        }
+        search.any.append(&mut search.all);
         // White space around them does not count.
         if search.any.iter().any(|t| t.trim().is_empty()) {
             self.checker.error(node.place, "bad-value", "every answer begins and ends with an empty text");
@@ -498,6 +512,10 @@ impl ExpectReader<'_, '_> {
             "service_alive" => Check::ServiceAlive,
             "header" => {
                 let mut checks = Vec::new();
+                if value.entries()?.is_empty() {
+                    self.checker.error(value.place, "no-expectation", "`header` without a name expects nothing");
+                    return None;
+                }
                 for (key, node) in value.entries()? {
                     let name = key.text()?.to_lowercase();
                     checks.extend(self.header(node)?.into_iter().map(|check| (name.clone(), check)));
@@ -638,7 +656,18 @@ impl ExpectReader<'_, '_> {
                 }
                 Check::Consistency(wanted)
             }
-            "error_rate" => Check::ErrorRate { max: units::share(value.text().or_else(|| value.get("max")?.text())?).ok()?.0 },
+            "error_rate" => {
+                let max = units::share(value.text().or_else(|| value.get("max")?.text())?).ok()?.0;
+                if max >= 1.0 {
+                    self.checker.error(
+                        value.place,
+                        "bad-value",
+                        "an `error_rate` of 100 % allows every request to fail; 1 % is written `1%`",
+                    );
+                    return None;
+                }
+                Check::ErrorRate { max }
+            }
             "variation" => {
                 let limits: Vec<_> = Figure::ALL
                     .into_iter()

@@ -51,7 +51,7 @@ fn of(kind: &Kind) -> Value {
     match kind {
         Kind::Text | Kind::Keyword | Kind::Word => json!({"type": ["string", "number", "boolean"]}),
         Kind::Regex => json!({"type": "string", "format": "regex"}),
-        Kind::Bool => json!({"type": "boolean"}),
+        Kind::Bool => or_template(json!({"type": "boolean"})),
         Kind::Count => or_template(json!({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9_]+$"}]})),
         Kind::Number => or_template(json!({"type": "number"})),
         Kind::Share => {
@@ -65,7 +65,12 @@ fn of(kind: &Kind) -> Value {
             {"type": "string", "examples": ["20..60"]},
             {"type": "object", "properties": {"min": {"type": "number"}, "max": {"type": "number"}}, "additionalProperties": false},
         ]}),
-        Kind::OneOf(words) => json!({"enum": words}),
+        Kind::OneOf(words) => {
+            // `kind: 1` is a number to YAML.
+            let numbers = words.iter().filter_map(|word| word.parse::<i64>().ok()).map(Value::from);
+            let all: Vec<Value> = words.iter().map(|word| json!(word)).chain(numbers).collect();
+            or_template(json!({"enum": all}))
+        }
         Kind::Json | Kind::Filling => json!({}),
         Kind::JsonMap => json!({"type": "object"}),
         Kind::List(inner) => json!({"type": "array", "minItems": 1, "items": of(inner)}),

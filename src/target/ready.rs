@@ -32,14 +32,16 @@ pub async fn wait_until_ready(service: &Service, tell: impl Fn(String)) -> Resul
             }
             Err(_) => last = format!("{url} does not answer"),
         }
-        if start.elapsed() + ready.every > ready.timeout {
+        let left = ready.timeout.saturating_sub(start.elapsed());
+        if left.is_zero() {
             return Err(format!("{last} (asked for {})", crate::units::show(start.elapsed())));
         }
         if start.elapsed() >= next_told {
             next_told = start.elapsed() + TELL_EVERY;
             tell(format!("{last}; asked for {}, up to {}", crate::units::show(start.elapsed()), crate::units::show(ready.timeout)));
         }
-        tokio::time::sleep(ready.every).await;
+        // The last look is at the very end of the time.
+        tokio::time::sleep(ready.every.min(left)).await;
     }
     service.was_ready.store(true, std::sync::atomic::Ordering::Relaxed);
     if service.model.get().is_none() {
