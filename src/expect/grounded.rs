@@ -184,17 +184,27 @@ impl Counted {
     }
 }
 
+fn same(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * b.abs().max(1.0)
+}
+
 /// Why a number has no support: the context does not hold it, or holds it of something else and others of the same.
-fn invented(sentence: &str, known: &[(f64, Counted)]) -> Option<String> {
-    let same = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
+/// One that only the question holds may be denied.
+fn invented(sentence: &str, known: &[(f64, Counted)], asked: &[(f64, Counted)]) -> Option<String> {
     claims(sentence).into_iter().find_map(|(n, what)| {
-        let mut holders = known.iter().filter(|(k, _)| same(*k, n)).peekable();
-        if holders.peek().is_none() {
-            return Some(format!("the context does not hold {n}"));
-        }
+        let holders: Vec<&Counted> = known.iter().filter(|(k, _)| same(*k, n)).map(|(_, of)| of).collect();
         let others: Vec<String> = known.iter().filter(|(_, of)| of.is(&what)).map(|(k, _)| k.to_string()).collect();
-        let contradicted = what.says() && !others.is_empty() && holders.all(|(_, of)| !of.is(&what) && !of.0.is_empty());
-        contradicted.then(|| format!("the context says {} {}, not {n}", others.join(", "), what.0.join(" ")))
+        let contradicted = what.says() && !others.is_empty() && holders.iter().all(|of| !of.is(&what) && !of.0.is_empty());
+        let instead = || format!("the context says {} {}, not {n}", others.join(", "), what.0.join(" "));
+        if !holders.is_empty() {
+            return contradicted.then(instead);
+        }
+        match asked.iter().any(|(k, _)| same(*k, n)) {
+            true if negated(sentence) => None,
+            true if contradicted => Some(instead()),
+            true => Some(format!("only the question says {n}")),
+            false => Some(format!("the context does not hold {n}")),
+        }
     })
 }
 
@@ -219,16 +229,29 @@ pub fn weigh(answer: &str, context: &str, question: &str, min: f64) -> Vec<Suppo
 /// rest of it has no support.
 pub(super) fn weigh_by(answer: &str, context: &str, question: &str, strange: &dyn Fn(&str, f64) -> Option<String>) -> Vec<Support> {
     let ground: Vec<(&str, BTreeSet<String>)> = sentences(context).into_iter().flat_map(clauses).map(|s| (s, content(s))).collect();
-    let all: BTreeSet<String> = content(&format!("{context}\n{question}"));
-    let known = figures(&format!("{context}\n{question}"));
+    let holds = content(context);
+    // What the question says supports nothing, and words that only it brought up say nothing about the answer.
+    let asked: BTreeSet<String> = content(question).into_iter().filter(|w| !holds.contains(w)).collect();
+    let (known, asked_figures) = (figures(context), figures(question));
     sentences(answer)
         .into_iter()
         .map(|sentence| {
             let about = content(sentence);
-            let found = about.iter().filter(|w| all.contains(*w)).count();
-            let overlap = if about.is_empty() { 1.0 } else { found as f64 / about.len() as f64 };
-            let turns_round = || clauses(sentence).into_iter().find_map(|clause| turned(clause, &ground));
-            let missing = match invented(sentence, &known) {
+            let weighed = about.iter().filter(|w| !asked.contains(*w)).count();
+            let found = about.iter().filter(|w| holds.contains(*w)).count();
+            let overlap = match (about.len(), weighed) {
+                (0, _) => 1.0,
+                (_, 0) => 0.0,
+                // A word in common by chance is no support for a sentence that else only repeats the question.
+                _ => found as f64 / weighed.max(about.len().div_ceil(3)) as f64,
+            };
+            let among = |n: f64, figures: &[(f64, Counted)]| figures.iter().any(|(k, _)| same(*k, n));
+            // "It is not 1318" denies what the question said.
+            let corrects =
+                |clause: &str| negated(clause) && claims(clause).iter().any(|(n, _)| !among(*n, &known) && among(*n, &asked_figures));
+            let turns_round =
+                || clauses(sentence).into_iter().filter(|clause| !corrects(clause)).find_map(|clause| turned(clause, &ground));
+            let missing = match invented(sentence, &known, &asked_figures) {
                 Some(why) => Some(why),
                 None => strange(sentence, overlap)
                     .or_else(|| Some(format!("it turns round \"{}\"", crate::redact::excerpt(turns_round()?, 80)))),
@@ -317,6 +340,11 @@ mod tests {
         assert_eq!(open("1. 续航12小时。\n2. 可以退货。", "电池续航12小时。支持30天内退货，可以退货。"), None);
         assert_eq!(open("保修费是1.2万元。", "保修费是1.2万元。"), None);
         assert_eq!(said(&weigh("👍", context, "", 0.4)).outcome, crate::finding::Outcome::Unjudgeable);
+        let distance = "北京到上海的距离是1213公里。";
+        let asked = |answer: &str| weigh(answer, distance, "北京到上海的距离是1318公里，对吗？", 0.4).into_iter().find_map(|s| s.missing);
+        assert_eq!(asked("是的，北京到上海的距离是1318公里。").as_deref(), Some("the context says 1213 公里, not 1318"));
+        assert_eq!(asked("不是1318公里，北京到上海的距离是1213公里。"), None);
+        assert!(weigh("火星上有两只老虎在唱歌。", distance, "火星上有两只老虎在唱歌吗？", 0.4)[0].missing.is_some());
         assert_eq!(said(&weigh("30", context, "", 0.4)).outcome, crate::finding::Outcome::Met);
         assert_eq!(said(&weigh("40.", context, "", 0.4)).outcome, crate::finding::Outcome::Missed);
     }
