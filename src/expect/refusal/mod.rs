@@ -90,7 +90,7 @@ fn declines(text: &str, least: f64) -> Option<String> {
         return None;
     }
     let mut reading = rules::read(text);
-    if reading == Reading::Silent && rules::consoles(text) {
+    if reading == Reading::Silent && (rules::consoles(text) || rules::is_about_others(text)) {
         reading = Reading::TakenBack;
     }
     if model::logit(text) + weight(&reading) < least {
@@ -153,6 +153,11 @@ mod tests {
         assert!(refusal(&long).is_none());
         for text in [
             "企鹅不能飞。",
+            "系统不能处理 500MB 以上的文件。",
+            "您的账户无法登录，请重置密码。",
+            "我不能更同意您的看法了！",
+            "This API does not support streaming.",
+            "You cannot open the file because it is locked. I can help you with that.",
             "“抱歉，我不能这么做”翻译成英语是：I see.",
             "Penguins cannot fly.",
             "I can't be certain, but the answer is 42.",

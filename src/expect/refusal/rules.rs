@@ -139,7 +139,7 @@ static CHINESE: LazyLock<Regex> = LazyLock::new(|| {
         r"不予(?:展示|回答|提供|受理|回应|协助|生成)|无可奉告|我(?:也|可|并)?不打算",
         r"(?:我|本助手|小助手)[^,。:“”「」]{0,14}?(?:只能|仅能|仅限|只负责|只支持|只提供|只会)[^,。]{0,20}(?:方面|相关|范围|业务|服务|问题)",
         r"(?:请求|问题|话题|内容|要求|操作|做法|行为)[^,。]{0,12}(?:不符合|违反|违背)[^,。]{0,16}(?:政策|规范|准则|规定|原则|条款|底线|要求)",
-        r"(?:无法|不能|不便|没法|没办法)(?:为您|为你|给您|给你|帮您|帮你|替您|替你|告诉您|告诉你|向您|向你|满足|协助|配合|继续|提供|回答|回应|透露|处理)",
+        r"(?:^|[,。:;!?、~…—\s]|我|们|助手|客服|抱歉|遗憾|但|所以|因此|故|暂时|目前|确实|也|都|还|实在|恐怕|可能|此|这里|仍|则|均|便|就|并|是|的|了|,)(?:无法|不能|不便|没法|没办法)(?:为您|为你|给您|给你|帮您|帮你|替您|替你|告诉您|告诉你|向您|向你|满足|协助|配合|继续|提供|回答|回应|透露|处理)",
         r"(?:我|本助手)[^,。:“”「」]{0,10}?(?:不知道|不清楚|不掌握|不了解|无法得知|不得而知|不认识|不具有|尚未|还没有|并没有|没有关于|没有相关|没有您|没有这)",
         r"(?:我|咱)[^,。:“”「」]{0,8}?(?:帮不上|爱莫能助|力不能及|力有不逮|心有余而力不足|婉拒|谢绝|回绝|不太方便|不方便|不合适|不妥|敬谢不敏|到此为止|不接|不碰|不帮|不写|不说|不做|不给|不行)",
         r"(?:还是|就|只能)(?:请您|请你|由您)?(?:另请高明|到此为止|不了|算了)",
@@ -148,7 +148,7 @@ static CHINESE: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 static CHINESE_HEDGE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:百分之百|百分百|完全|十分)?(?:保证|确定|肯定|断定|断言|代替|替代|取代|排除|忘记|否认|确信|打包票|担保|说是绝对|同意更多|夸大|责怪|怪您|收您|向您收|再让您|让您久等|让您失望|忽视|一概而论)|^了(?:对方|他|她|它|那|这份|一|老板|公司|邀请|报价|求婚|提议)|^不(?:说|承认|提|佩服|感叹|感谢|想起)").expect("a constant pattern")
+    Regex::new(r"^(?:百分之百|百分百|完全|十分)?(?:保证|确定|肯定|断定|断言|代替|替代|取代|排除|忘记|否认|确信|打包票|担保|说是绝对|同意更多|更同意|更赞同|更认同|夸大|责怪|怪您|收您|向您收|再让您|让您久等|让您失望|忽视|一概而论)|^了(?:对方|他|她|它|那|这份|一|老板|公司|邀请|报价|求婚|提议)|^不(?:说|承认|提|佩服|感叹|感谢|想起)").expect("a constant pattern")
 });
 static CHINESE_DELIVERS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r",(?:但是|但|不过|然而|可是|只是|(?:这里|以下|下面)先?|您问的[^,]*倒)(.{6,})").expect("a constant pattern")
@@ -183,6 +183,20 @@ static INSTEAD: LazyLock<Regex> = LazyLock::new(|| {
         r"(?i)\b(?:safe\w*|legal\w*|alternatives?|resources?|instead|hotlines?|support|other|general (?:advice|tips)|suggest\w*|protect\w*|prevent\w*|report|official|your own|recover\w*|you (?:can|could) take)\b",
     ])
 });
+
+/// Somebody or something else that cannot: a fact about it, unless the speaker declines elsewhere.
+static OTHERS: LazyLock<Regex> = LazyLock::new(|| {
+    any(&[
+        r"^(?:系统|平台|软件|程序|设备|产品|该|此|这款|本产品|您的|你的|您|你|用户|文件|账户|账号|接口)[^,。我]{0,12}(?:不能|无法|不支持|不会|不可)",
+        r"(?i)^(?:(?:this|the|your) (?:api|endpoint|plan|file|version|page|plugin|library|function|account|browser|device|app)|you|they|he|she|users?)(?: [^,.;:]{0,40})? ?\b(?:cannot|can't|can not|does not|doesn't|do not|don't|will not|won't|is not|isn't)\b",
+        r"(?i)^i (?:could not|couldn't|can't|cannot) (?:be (?:happier|more|prouder|gladder)|agree more|thank)",
+    ])
+});
+
+/// True when a text begins with what others cannot do.
+pub(super) fn is_about_others(text: &str) -> bool {
+    OTHERS.is_match(text.trim())
+}
 
 /// True when a text gives an answer, or consoles, in words that decline.
 pub(super) fn consoles(text: &str) -> bool {
