@@ -908,3 +908,16 @@ fn a_configuration_that_cannot_work_is_told_before_anything_is_sent() {
         assert_eq!(project.run(&["run", flag, "0"]).status.code(), Some(2));
     }
 }
+
+#[test]
+fn manual_pages_and_completions_are_printed_and_the_budget_is_recorded() {
+    let project = Project::new(&cases(&[("a", "hi", "not_empty")]));
+    let page = |args: &[&str]| text(&project.run(args).stdout);
+    assert!(page(&["man"]).contains(".TH roadworthy") && page(&["man", "run"]).contains("roadworthy\\-run"));
+    assert_eq!(project.run(&["man", "nothing"]).status.code(), Some(2));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(page(&["completions", shell]).contains("roadworthy"), "{shell}");
+    }
+    project.run(&["run", "--max-requests", "7"]);
+    assert!(std::fs::read_to_string(project.journal()).unwrap().lines().next().unwrap().contains("\"budget\":[\"requests: 7\"]"));
+}

@@ -54,9 +54,8 @@ pub enum Command {
     Config(ProjectArgs),
     /// Print shell completions
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page
-    #[command(hide = true)]
-    Man,
+    /// Print the manual page, of the whole or of one command
+    Man { command: Option<String> },
 }
 
 /// Where the project is and how its target is addressed.

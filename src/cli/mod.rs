@@ -63,9 +63,21 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
             output::data(&String::from_utf8_lossy(&text));
             Exit::Pass
         }
-        args::Command::Man => {
+        args::Command::Man { command } => {
             let mut text = Vec::new();
-            let rendered = clap_mangen::Man::new(args::Cli::command()).render(&mut text);
+            let mut all = args::Cli::command();
+            all.build();
+            let page = match command {
+                None => all,
+                Some(name) => match all.find_subcommand(&name) {
+                    Some(found) => found.clone(),
+                    None => {
+                        output::talk(&format!("error: there is no command `{name}`; `roadworthy --help` lists them"));
+                        return Exit::BadInput;
+                    }
+                },
+            };
+            let rendered = clap_mangen::Man::new(page).render(&mut text);
             output::data(&String::from_utf8_lossy(&text));
             if rendered.is_ok() { Exit::Pass } else { Exit::NotWritten }
         }

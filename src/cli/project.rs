@@ -127,9 +127,11 @@ impl Project {
             }
             if !self.options.targets.contains_key(&case.target) {
                 let known: Vec<&str> = self.options.targets.keys().map(String::as_str).collect();
+                let near = crate::diagnostic::nearest(&case.target, known.iter().copied());
+                let meant = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
                 found.push(
                     Diagnostic::error("unknown-target", format!("{}:{}: there is no target `{}`", case.file, case.line, case.target))
-                        .hint(format!("targets of roadworthy.yaml: {}", known.join(", "))),
+                        .hint(format!("{meant}targets of roadworthy.yaml: {}", known.join(", "))),
                 );
             }
         }

@@ -2,7 +2,7 @@
 
 use super::length::{Unit, measure};
 use super::text::{Search, affix, contains, nfc};
-use super::{Pattern, Said};
+use super::{Check, Pattern, Said};
 use crate::finding::{Outcome, Topic};
 use crate::units::Range;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -80,6 +80,8 @@ pub struct JsonCheck {
     pub starts_with: Option<(Vec<String>, bool)>,
     pub ends_with: Option<(Vec<String>, bool)>,
     pub language: Option<String>,
+    /// Other checks of the text, each with whether it should hold.
+    pub texts: Vec<(Check, bool)>,
 }
 
 /// The text inside one Markdown fence, and whether there was one.
@@ -292,7 +294,8 @@ fn value_check(value: &Value, check: &JsonCheck) -> Result<(), Box<Said>> {
         || check.matches.is_some()
         || check.starts_with.is_some()
         || check.ends_with.is_some()
-        || check.language.is_some();
+        || check.language.is_some()
+        || !check.texts.is_empty();
     if !wants_text {
         return Ok(());
     }
@@ -308,6 +311,18 @@ fn value_check(value: &Value, check: &JsonCheck) -> Result<(), Box<Said>> {
     said.extend(check.matches.as_ref().map(|p| super::text::matches(text, p, None)));
     said.extend(check.starts_with.as_ref().map(|(any, case)| affix(text, any, *case, true)));
     said.extend(check.ends_with.as_ref().map(|(any, case)| affix(text, any, *case, false)));
+    said.extend(check.texts.iter().map(|(check, wanted)| {
+        let said = match check {
+            Check::NotEmpty => {
+                Said::content(!text.trim().is_empty(), format!("text is{} empty", if text.trim().is_empty() { "" } else { " not" }))
+            }
+            Check::Numbers(numbers) => super::numbers::judge(text, numbers),
+            Check::Facts { all, min } => super::text::facts(text, all, *min),
+            Check::Refuses { also } => super::phrases::refuses(text, also),
+            _ => super::safety::readable(text),
+        };
+        if *wanted { said } else { Said { outcome: said.outcome.negated(), ..said } }
+    }));
     said.extend(check.language.as_ref().map(|code| super::language::judge(text, code, 0.6)));
     match said.into_iter().find(|s| s.outcome != Outcome::Met) {
         Some(said) => Err(Box::new(said)),

@@ -128,6 +128,16 @@ pub struct Budget {
     pub cost: Option<(f64, String)>,
 }
 
+impl Budget {
+    /// Each limit as it is written in the configuration.
+    pub fn told(&self) -> Vec<String> {
+        let count = |name: &str, n: Option<u64>| n.map(|n| format!("{name}: {n}"));
+        let time = self.time.map(|time| format!("time: {}", units::show(time)));
+        let cost = self.cost.as_ref().map(|(amount, currency)| format!("cost: {amount} {currency}"));
+        [count("requests", self.requests), count("tokens", self.tokens), time, cost].into_iter().flatten().collect()
+    }
+}
+
 /// Climbs the ladder. `env` gives environment variables; `overrides` come from environment and flags, in that order.
 pub fn settings(
     file: Option<&Arc<Source>>,

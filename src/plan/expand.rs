@@ -283,6 +283,9 @@ fn without_group(list: Arc<Vec<Expectation>>, group: Option<&mut Vec<Expectation
     Arc::new(list.iter().filter(|e| is_single(&e.check)).cloned().collect())
 }
 
+/// Reads a file of the project, if there is one.
+type Find<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>, String>;
+
 /// Fills in stored answers. Without a name of its own, a golden answer lies under `goldens/`, by file, case, turn, and what of the answer
 /// it is.
 fn golden(
@@ -309,11 +312,7 @@ fn golden(
         };
         format!("goldens/{stem}/{}-{}{turn}{of}.txt", fine(case), short_hash(id))
     };
-    fn resolve(
-        e: &mut Expectation,
-        default: &dyn Fn(&Of) -> String,
-        find: &dyn Fn(&str) -> Result<Option<Vec<u8>>, String>,
-    ) -> Result<(), String> {
+    fn resolve(e: &mut Expectation, default: &dyn Fn(&Of) -> String, find: Find) -> Result<(), String> {
         match &mut e.check {
             Check::Golden { file, stored } => {
                 if file.is_empty() {

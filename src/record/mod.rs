@@ -83,6 +83,9 @@ pub struct RunHeader {
     /// Verdicts beside `fail` and `error` that fail the run, so that whoever reads the record later decides alike.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fail_on: Vec<String>,
+    /// What the run might use at most, such as `requests: 5000`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<String>,
     /// How many cases were to be run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<u64>,

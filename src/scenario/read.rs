@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         if let Some(reason) = node.get("skip").and_then(|s| s.get("reason")).filter(|r| r.text().is_none_or(|t| t.trim().is_empty())) {
             self.checker.error(reason.place, "bad-value", "a skip without a reason cannot be reviewed; say why");
         }
-        let input = self.input(node, place, rows.is_some());
+        let input = self.input(node, place, node.get("dataset").is_some() || rows.is_some());
         let (mutate, mutate_count) = self.mutations(node.get("mutate"));
         let has_turn_expect =
             matches!(&input, Input::Turns(turns) if turns.iter().any(|t| !matches!(&t.expect, Expected::Ready(e) if e.is_empty())));

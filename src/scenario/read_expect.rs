@@ -758,6 +758,15 @@ impl ExpectReader<'_, '_> {
                 None => None,
             },
             language: text("language"),
+            texts: {
+                let mut texts = Vec::new();
+                for name in ["not_empty", "numbers", "facts", "refuses", "readable"] {
+                    if let Some(value) = node.get(name) {
+                        texts.push((self.check(name, value, value)?, value.boolean() != Some(false)));
+                    }
+                }
+                texts
+            },
         })
     }
 }

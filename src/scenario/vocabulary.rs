@@ -55,6 +55,25 @@ pub(super) const RELEASE: Key = key(
 static LIMIT: Kind =
     Either(&[Duration, Map(&[key("max", Duration, "an absolute ceiling, for each request"), ROLLING, PREDICTED, RELEASE])]);
 
+const NUMBERS: Kind = Either(&[
+    Number,
+    Map(&[
+        key("any", OneOrMany(&Number), "one of these"),
+        key("all", OneOrMany(&Number), "every one of these"),
+        key("tolerance", Share, "allowed relative difference; default 0"),
+        key("unit", OneOrMany(&Keyword), "only numbers followed by one of these"),
+        OF,
+    ]),
+]);
+const FACTS: Kind = Either(&[
+    List(&OneOrMany(&Keyword)),
+    Map(&[
+        must("all", List(&OneOrMany(&Keyword)), "the facts; a list inside is one fact with its aliases"),
+        key("min", Share, "share of the facts that must be there; default 100 %"),
+        OF,
+    ]),
+]);
+
 /// Checks that may stand under a path of `json`.
 static JSON_CHECK: Kind = Map(&[
     key("exists", Bool, "whether the path leads anywhere; default true"),
@@ -70,6 +89,11 @@ static JSON_CHECK: Kind = Map(&[
     key("starts_with", Either(&AFFIX), "how the text starts"),
     key("ends_with", Either(&AFFIX), "how the text ends"),
     key("language", OneOf(LANGUAGES), "the language of the text"),
+    key("not_empty", Bool, "whether the text has more than white space"),
+    key("numbers", NUMBERS, "numbers in the text"),
+    key("facts", FACTS, "facts in the text"),
+    key("refuses", Bool, "whether the text declines"),
+    key("readable", Bool, "whether the text has no control characters, no garbled text, no leftover template marks"),
 ]);
 
 const UNITS: Key = key(
@@ -150,31 +174,12 @@ pub static EXPECTATIONS: &[Word] = &[
         doc: "Identifiers of the prompt (codes, numbers with letters, addresses, URLs) stand unchanged in the answer.",
     },
     Word {
-        name: "numbers",
-        bare: false,
-        kind: Either(&[
-            Number,
-            Map(&[
-                key("any", OneOrMany(&Number), "one of these"),
-                key("all", OneOrMany(&Number), "every one of these"),
-                key("tolerance", Share, "allowed relative difference; default 0"),
-                key("unit", OneOrMany(&Keyword), "only numbers followed by one of these"),
-                OF,
-            ]),
-        ]),
-        doc: "Numbers in the answer, written as 1,213 or １２１３ or 一千二百一十三.",
+        name: "numbers", bare: false, kind: NUMBERS, doc: "Numbers in the answer, written as 1,213 or １２１３ or 一千二百一十三."
     },
     Word {
         name: "facts",
         bare: false,
-        kind: Either(&[
-            List(&OneOrMany(&Keyword)),
-            Map(&[
-                must("all", List(&OneOrMany(&Keyword)), "the facts; a list inside is one fact with its aliases"),
-                key("min", Share, "share of the facts that must be there; default 100 %"),
-                OF,
-            ]),
-        ]),
+        kind: FACTS,
         doc: "Key information is in the answer, each fact by one of its aliases; case and width do not matter.",
     },
     Word { name: "refuses", bare: true, kind: Either(&PHRASES), doc: "The answer declines to do what was asked, in Chinese or English." },

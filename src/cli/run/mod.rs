@@ -144,6 +144,7 @@ pub(in crate::cli) fn header(
         environment: options.environment.clone(),
         shard,
         fail_on: Vec::new(),
+        budget: Vec::new(),
         planned: None,
     }
 }
@@ -209,6 +210,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
             return exit;
         }
     };
+    let budget = prepared.budget.told();
     let terms = Terms {
         budget: prepared.budget,
         seed: args.seed,
@@ -224,6 +226,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     let engine = Arc::new(engine);
     let mut header = header(&prepared.project.options, &prepared.labels, prepared.shard, args.seed, &run_id);
     header.fail_on = prepared.policy.fail_on();
+    header.budget = budget;
     // Under nextest each process knows of its own case only.
     header.planned = (!under_nextest).then_some(prepared.cases.len() as u64);
     engine.emit(Event::RunStarted(header));
