@@ -304,8 +304,13 @@ pub(super) async fn trials_of(engine: &Engine, shared: &Shared, case: &Planned, 
         done.push(trial);
         beside.extend(theirs);
         // Trials count in their order, so that what a quick answer says does not weigh more than a slow one.
-        let (passed, told) = counted(&done);
-        let decided = matches!(case.pass_rate, Some(rule @ PassRate::Sequential { .. }) if rule.decide(passed, told) != Decision::Open);
+        let decided = match case.pass_rate {
+            Some(rule @ PassRate::Sequential { .. }) => {
+                let (passed, told) = counted(&done);
+                rule.decide(passed, told) != Decision::Open
+            }
+            _ => false,
+        };
         let known = case.precision.is_some_and(|asked| precision::suffices(&done, &metrics, asked));
         if error || decided || known || engine.why_stopped().is_some_and(|_| case.pass_rate.is_none()) {
             break;
