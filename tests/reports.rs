@@ -42,7 +42,7 @@ fn record(cases: Vec<CaseRecord>) -> RunRecord {
 }
 
 fn linked() -> Publish {
-    Publish { link: Some("https://ci.example/run".into()), attachment: Some("reports/page.html".into()) }
+    Publish { link: Some("https://ci.example/run".into()), attachment: Some("reports/page.html".into()), language: None }
 }
 
 /// Characters that act on a terminal, a CI log or a reader's eyes.

@@ -366,6 +366,24 @@ pub struct ReportFiles {
     /// Write KEY=value lines with the verdict and counts
     #[arg(long, value_name = "FILE", value_parser = file, help_heading = "Reports")]
     pub dotenv: Option<PathBuf>,
+    /// Language of the page; default: the browser's
+    #[arg(long, value_enum, env = "ROADWORTHY_LANG", help_heading = "Reports")]
+    pub lang: Option<Language>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    En,
+    Zh,
+}
+
+impl Language {
+    pub fn code(self) -> &'static str {
+        match self {
+            Language::En => "en",
+            Language::Zh => "zh",
+        }
+    }
 }
 
 /// A path that is a file.

@@ -229,7 +229,7 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
         let share = counts[0].1 as f64 / n as f64;
         parts.push((
             share + 1e-9 >= min,
-            format!("{} of {n} answers are the same ({}, expected {})", counts[0].1, percent(share), percent(min)),
+            format!("{} of {n} answers are the same ({}, expected {})", counts[0].1, bounded(counts[0].1, n), percent(min)),
         ));
         for (text, count) in counts.iter().take(4).filter(|_| counts.len() > 1) {
             evidence.push(format!("{count} ×: \"{}\"", crate::redact::excerpt(text, 120)));
@@ -247,7 +247,7 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
         exchanges.iter().for_each(|e| *counts.entry(Facts::of(e)).or_default() += 1);
         let most = counts.iter().max_by_key(|(_, n)| **n).map(|(facts, n)| (facts.clone(), *n)).unwrap_or_default();
         let share = most.1 as f64 / n as f64;
-        let told = format!("{} of {n} answers state the same key facts ({}, expected {})", most.1, percent(share), percent(min));
+        let told = format!("{} of {n} answers state the same key facts ({}, expected {})", most.1, bounded(most.1, n), percent(min));
         parts.push((share + 1e-9 >= min, told));
         for (facts, count) in counts.iter().filter(|(facts, _)| **facts != most.0).take(4) {
             evidence.push(format!("{count} ×: {}", crate::redact::excerpt(&most.0.changes(facts).join("; "), 160)));
@@ -258,7 +258,7 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
         let share = good as f64 / n as f64;
         parts.push((
             share + 1e-9 >= *min,
-            format!("{good} of {n} answers hold every fact ({}, expected {})", percent(share), percent(*min)),
+            format!("{good} of {n} answers hold every fact ({}, expected {})", bounded(good, n), percent(*min)),
         ));
         if let Some(bad) = answers.iter().find(|a| text::facts(a, facts, 1.0).outcome != crate::finding::Outcome::Met) {
             evidence.push(format!("{}: \"{}\"", text::facts(bad, facts, 1.0).why, crate::redact::excerpt(bad, 120)));
@@ -275,6 +275,12 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
     let met = parts.iter().all(|(met, _)| *met);
     let told: Vec<String> = parts.into_iter().filter(|(ok, _)| met || !ok).map(|(_, why)| why).collect();
     Said { evidence: if met { Vec::new() } else { evidence }, ..Said::content(met, told.join("; ")) }
+}
+
+/// A share with what it may be: Wilson's interval of 90 %, both of whose ends are one-sided 95 % bounds.
+fn bounded(k: usize, n: usize) -> String {
+    let (low, high) = crate::verdict::rate::wilson(k as u64, n as u64);
+    format!("{}, 95 % bounds {:.1} and {:.1} %", percent(k as f64 / n.max(1) as f64), low * 100.0, high * 100.0)
 }
 
 fn percent(share: f64) -> String {
@@ -296,7 +302,7 @@ fn error_rate(trials: &[Trial], max: f64) -> Said {
     let mut said = Said::when(
         n > 0 && share <= max + 1e-9,
         Topic::Transport,
-        format!("{} of {n} requests failed ({}), expected at most {}", failures.len(), percent(share), percent(max)),
+        format!("{} of {n} requests failed ({}), expected at most {}", failures.len(), bounded(failures.len(), n), percent(max)),
     );
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for failure in failures {

@@ -7,10 +7,14 @@ const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = concat!(include_str!("html/load.js"), include_str!("html/script.js"));
 const WORDS: &str = include_str!("html/words.json");
 
-/// Renders the record as a page.
-pub fn render(record: &RunRecord) -> Result<String, String> {
+/// Renders the record as a page that opens in a language, `en` or `zh`; without one, in the browser's.
+pub fn render(record: &RunRecord, language: Option<&str>) -> Result<String, String> {
     let data = serde_json::to_string(record).map_err(|e| e.to_string())?;
-    Ok(assemble(PAGE, SCRIPT, WORDS, &data, &without_script(record)))
+    let page = match language {
+        Some(language) => PAGE.replacen("<html lang=\"en\">", &format!("<html lang=\"{language}\" data-lang=\"{language}\">"), 1),
+        None => PAGE.to_owned(),
+    };
+    Ok(assemble(&page, SCRIPT, WORDS, &data, &without_script(record)))
 }
 
 /// Puts a page together; `words` and `data` are JSON.
@@ -71,8 +75,16 @@ mod tests {
     }
 
     #[test]
+    fn a_page_opens_in_the_language_that_is_told() {
+        let record = RunRecord::default();
+        assert!(render(&record, Some("zh")).unwrap().contains("<html lang=\"zh\" data-lang=\"zh\">"));
+        assert!(render(&record, None).unwrap().contains("<html lang=\"en\">"));
+        assert!(SCRIPT.contains("dataset.lang"));
+    }
+
+    #[test]
     fn no_text_of_the_record_leaves_its_element() {
-        let page = render(&hostile()).unwrap();
+        let page = render(&hostile(), None).unwrap();
         let data = page.split("id=\"record\">").nth(1).unwrap().split("</script>").next().unwrap();
         let back: RunRecord = serde_json::from_str(data).unwrap();
         assert_eq!(back.cases[0].name, "/*STYLE*/ <!--DATA-->");

@@ -35,6 +35,8 @@ pub struct Publish {
     pub link: Option<String>,
     /// The page as an attachment of JUnit cases.
     pub attachment: Option<String>,
+    /// Of the page; without it, the browser's.
+    pub language: Option<&'static str>,
 }
 
 impl Format {
@@ -60,7 +62,7 @@ impl Format {
         match self {
             Format::Junit => junit::render(record, publish.attachment.as_deref()),
             Format::Json => Ok(json::render(record)),
-            Format::Html => html::render(record),
+            Format::Html => html::render(record, publish.language),
             Format::Markdown => Ok(markdown::render(record, publish.link.as_deref())),
             Format::Ctrf => Ok(ci::ctrf(record)),
             Format::CodeQuality => Ok(ci::code_quality(record)),

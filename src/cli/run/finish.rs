@@ -116,6 +116,7 @@ pub(super) struct Finish {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reports {
     files: Vec<(report::Format, PathBuf)>,
+    language: Option<&'static str>,
 }
 
 impl Reports {
@@ -123,13 +124,14 @@ impl Reports {
     pub(crate) fn of(options: Option<&Options>, root: &Path, told: &ReportFiles) -> Reports {
         let configured = |format: report::Format| options.and_then(|o| o.reports.get(format.word())).map(|p| root.join(p));
         let file = |format: report::Format| Some((format, told.of(format).cloned().or_else(|| configured(format))?));
-        Reports { files: report::Format::ALL.into_iter().filter_map(file).collect() }
+        let files = report::Format::ALL.into_iter().filter_map(file).collect();
+        Reports { files, language: told.lang.map(crate::cli::args::Language::code) }
     }
 
     /// Writes them; every failure is told, none stops the others.
     pub(crate) fn write(&self, record: &RunRecord, redactor: &Redactor) -> Exit {
         let mut exit = Exit::Pass;
-        let publish = Publish { link: evidence_link(), attachment: self.attachment() };
+        let publish = Publish { link: evidence_link(), attachment: self.attachment(), language: self.language };
         for (format, path) in &self.files {
             let written = format.render(record, &publish).and_then(|text| output::write_file(path, redactor.clean(&text)));
             if let Err(why) = written {

@@ -16,7 +16,8 @@
     try { history.replaceState(null, "", `#${address}`); } catch { /* a frame may forbid it; the page works without */ }
   }
   const linkTo = (id) => `#${new URLSearchParams({ ...Object.fromEntries(address), case: id })}`;
-  const language = () => (Object.hasOwn(words, address.get("lang")) ? address.get("lang") : (navigator.language || "").startsWith("zh") ? "zh" : "en");
+  const told = document.documentElement.dataset.lang;
+  const language = () => (Object.hasOwn(words, address.get("lang")) ? address.get("lang") : Object.hasOwn(words, told) ? told : (navigator.language || "").startsWith("zh") ? "zh" : "en");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const theme = () => (["light", "dark"].includes(address.get("theme")) ? address.get("theme") : dark.matches ? "dark" : "light");
   const t = (key, values = {}) => words[language()][key].replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
