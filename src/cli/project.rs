@@ -2,7 +2,7 @@
 
 use super::args::{CommonArgs, ProjectArgs};
 use super::layout::{Layout, absolute, read_text};
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::{Diagnostic, Place, Source};
 use crate::options::{Options, Origin, Override, Settings};
 use crate::plan::{Planned, expand};
 use crate::scenario::Scenario;
@@ -109,6 +109,24 @@ fn settle(common: &CommonArgs, root: PathBuf, source: Option<&Arc<Source>>) -> R
     Ok(Project { layout, settings, options, target })
 }
 
+/// Where a file names a target: in the case that begins at the line, or above it for all of them.
+fn place_of_target(text: &str, target: &str, case: u32) -> Option<Place> {
+    let mut start = 0;
+    let mut above = None;
+    for (line, written) in (1u32..).zip(text.split_inclusive('\n')) {
+        let named = written.find("target:").and_then(|at| Some(at + "target:".len() + written[at + "target:".len()..].find(target)?));
+        if let Some(at) = named {
+            let place = Place { line, column: at as u32 + 1, start: start + at, end: start + at + target.len() };
+            if line >= case {
+                return Some(place);
+            }
+            above.get_or_insert(place);
+        }
+        start += written.len();
+    }
+    above
+}
+
 impl Project {
     /// Plans what was read.
     pub fn plan(&self, scenarios: &[Scenario]) -> Result<Vec<Planned>, Vec<Diagnostic>> {
@@ -120,6 +138,8 @@ impl Project {
                 Err(mut more) => found.append(&mut more),
             }
         }
+        // A target that a whole file names is one mistake.
+        let mut told = std::collections::HashSet::new();
         for (i, case) in planned.iter_mut().enumerate() {
             case.position = i as u64;
             if case.target == "default" {
@@ -129,10 +149,18 @@ impl Project {
                 let known: Vec<&str> = self.options.targets.keys().map(String::as_str).collect();
                 let near = crate::diagnostic::nearest(&case.target, known.iter().copied());
                 let meant = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-                found.push(
-                    Diagnostic::error("unknown-target", format!("{}:{}: there is no target `{}`", case.file, case.line, case.target))
-                        .hint(format!("{meant}targets of roadworthy.yaml: {}", known.join(", "))),
-                );
+                let source = scenarios.iter().map(|s| &s.source).find(|source| source.name == case.file);
+                let place = source.and_then(|source| place_of_target(&source.text, &case.target, case.line));
+                let mistake = |message: String| {
+                    Diagnostic::error("unknown-target", message).hint(format!("{meant}targets of roadworthy.yaml: {}", known.join(", ")))
+                };
+                if told.insert((case.file.clone(), place.map(|p| p.line))) {
+                    found.push(match (source, place) {
+                        (Some(source), Some(place)) => mistake(format!("there is no target `{}`", case.target)).at(source, place),
+                        // It was named elsewhere, by a flag or a variable.
+                        _ => mistake(format!("{}:{}: there is no target `{}`", case.file, case.line, case.target)),
+                    });
+                }
             }
         }
         // Two files may share a name: `a.yaml` beside `a.yml`, or in two folders of `scenarios`.
