@@ -105,6 +105,9 @@ impl Journal {
     }
 }
 
+/// How every line begins.
+const BEGIN: &[u8] = b"{\"event\":";
+
 /// Reads a journal. The last line may be cut off. Another broken line, which a full disk leaves, loses only itself, and the run counts
 /// as cut off; a file with more of them is none of ours.
 pub fn read(path: &Path) -> Result<RunRecord, String> {
@@ -119,7 +122,7 @@ pub fn read(path: &Path) -> Result<RunRecord, String> {
             Ok(event) => events.push(event),
             Err(_) if i + 1 == lines.len() && !bytes.ends_with(b"\n") => break,
             // Cut in its middle: a line that was written whole, or by somebody else, is broken otherwise.
-            Err(e) if e.is_eof() && line.starts_with(b"{\"event\":") => torn += 1,
+            Err(e) if e.is_eof() && (line.starts_with(BEGIN) || BEGIN.starts_with(line)) => torn += 1,
             Err(e) => return Err(format!("{name}:{}: not an event of a run: {e}", i + 1)),
         }
     }

@@ -93,6 +93,14 @@ pub fn number(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The half-width form of full-width ASCII; every other character as it is.
+pub fn half_width(c: char) -> char {
+    match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        c => c,
+    }
+}
+
 /// Parses `20..60`, `20..`, `..60` or a single count.
 pub fn range(text: &str) -> Result<Range, String> {
     let end = |part: &str| if part.is_empty() { Ok(None) } else { number(part).map(Some) };

@@ -116,7 +116,7 @@ fn place_of_target(text: &str, target: &str, case: u32) -> Option<Place> {
     for (line, written) in (1u32..).zip(text.split_inclusive('\n')) {
         let named = written.find("target:").and_then(|at| Some(at + "target:".len() + written[at + "target:".len()..].find(target)?));
         if let Some(at) = named {
-            let place = Place { line, column: at as u32 + 1, start: start + at, end: start + at + target.len() };
+            let place = Place { line, column: written[..at].chars().count() as u32 + 1, start: start + at, end: start + at + target.len() };
             if line >= case {
                 return Some(place);
             }

@@ -9,9 +9,8 @@ pub fn is_han(c: char) -> bool {
 pub fn half_width(text: &str) -> String {
     text.chars()
         .map(|c| match c {
-            '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
             '\u{3000}' => ' ',
-            c => c,
+            c => crate::units::half_width(c),
         })
         .collect()
 }

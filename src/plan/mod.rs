@@ -74,6 +74,11 @@ impl Planned {
         self.pass_rate.map_or(self.repeat * self.versions.len() as u64, |r| r.max_trials())
     }
 
+    /// Whether the evidence decides how many trials there are.
+    pub fn ends_when_known(&self) -> bool {
+        self.precision.is_some() || matches!(self.pass_rate, Some(PassRate::Sequential { .. }))
+    }
+
     /// Everything that is expected, of single trials and of all together.
     pub fn expectations(&self) -> impl Iterator<Item = &Expectation> {
         self.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter()).chain(self.group.iter())

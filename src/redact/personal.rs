@@ -17,24 +17,21 @@ pub fn find<'a>(text: &'a str, allowed: &dyn Fn(&str) -> bool) -> Option<(&'stat
 /// A text whose digits or at-signs are full-width, as a Chinese input method writes them, with half-width forms.
 fn narrow(text: &str) -> Option<String> {
     let wide = text.chars().any(|c| ('０'..='９').contains(&c) || c == '＠');
-    wide.then(|| {
-        text.chars()
-            .map(|c| {
-                if matches!(c, '０'..='９' | 'Ａ'..='Ｚ' | 'ａ'..='ｚ' | '＠' | '．' | '－' | '＿') {
-                    char::from_u32(c as u32 - 0xfee0).unwrap_or(c)
-                } else {
-                    c
-                }
-            })
-            .collect()
-    })
+    // Punctuation stays, as far as no address or number is written with it.
+    let told = |c: char| {
+        if matches!(c, '０'..='９' | 'Ａ'..='Ｚ' | 'ａ'..='ｚ' | '＠' | '．' | '－' | '＿') {
+            crate::units::half_width(c)
+        } else {
+            c
+        }
+    };
+    wide.then(|| text.chars().map(told).collect())
 }
 
 /// Puts the kind of it in place of each such thing. True when there was any. Full-width digits and letters become half-width where
 /// something was taken out.
 pub fn mask(text: &mut String) -> bool {
-    if let Some(half) = narrow(text) {
-        let mut half = half;
+    if let Some(mut half) = narrow(text) {
         let any = mask(&mut half);
         if any {
             *text = half;

@@ -136,9 +136,8 @@ async fn attempts(engine: &Engine, shared: &Shared, case: &Planned, record: &mut
         record.verdict = Verdict::Fail;
     }
     let (has, wanted) = (record.attempts.last().map_or(0, |a| a.trials.len() as u64), case.max_trials());
-    let free = case.precision.is_some() || matches!(case.pass_rate, Some(PassRate::Sequential { .. }));
     if let (Some(why), true) =
-        (engine.why_stopped(), has < wanted && !free && matches!(record.verdict, Verdict::Pass | Verdict::Inconclusive))
+        (engine.why_stopped(), has < wanted && !case.ends_when_known() && matches!(record.verdict, Verdict::Pass | Verdict::Inconclusive))
     {
         // What was not asked does not pass.
         record.skipped = Some(format!("not run to its end, {has} of {wanted} trials: {why}"));

@@ -7,13 +7,11 @@ use crate::expect::past::History;
 use crate::options::Target;
 use crate::plan::Planned;
 use crate::record::{Attempt, CaseRecord, Verdict};
-use crate::verdict::rate::PassRate;
 
 /// Why an attempt is not all that is asked for today: a sequential test ends when it knows enough, everything else has its number.
 fn lacks(case: &Planned, attempt: &Attempt) -> Option<String> {
-    let sequential = case.precision.is_some() || matches!(case.pass_rate, Some(PassRate::Sequential { .. }));
     let (has, wanted) = (attempt.trials.len() as u64, case.max_trials());
-    let ended_early = sequential || attempt.all_trials().any(|t| t.verdict == Verdict::Error);
+    let ended_early = case.ends_when_known() || attempt.all_trials().any(|t| t.verdict == Verdict::Error);
     (has < wanted && !ended_early).then(|| format!("the record holds {has} of the {wanted} trials that the case asks for"))
 }
 

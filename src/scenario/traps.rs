@@ -136,9 +136,8 @@ pub fn width_hint(text: &str) -> Option<String> {
 
 fn half_width(c: char) -> char {
     match c {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
         '。' => '.',
-        c => c,
+        c => crate::units::half_width(c),
     }
 }
 

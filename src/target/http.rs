@@ -505,6 +505,19 @@ fn blames_usage(body: &str) -> bool {
     told.into_iter().chain(details).filter_map(Value::as_str).any(names)
 }
 
+/// What the TLS library names by its own words, in those of whoever has to mend it.
+fn plainly(text: String) -> String {
+    let known = [
+        ("InvalidContentType", "it does not speak TLS; is the address `http://`?"),
+        ("UnknownIssuer", "nobody known here has signed its certificate; `ca_file` names further authorities"),
+        ("NotValidForName", "its certificate is for another host"),
+    ];
+    match known.iter().find(|(word, _)| text.contains(word)) {
+        Some((_, meaning)) => format!("{meaning} ({text})"),
+        None => text,
+    }
+}
+
 /// The messages of an error and its causes, without the address twice.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -516,17 +529,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         next = e.source();
     }
-    let text = parts.pop().unwrap_or_default();
-    // What the TLS library names by its own words.
-    let known = [
-        ("InvalidContentType", "it does not speak TLS; is the address `http://`?"),
-        ("UnknownIssuer", "nobody known here has signed its certificate; `ca_file` names further authorities"),
-        ("NotValidForName", "its certificate is for another host"),
-    ];
-    match known.iter().find(|(word, _)| text.contains(word)) {
-        Some((_, meaning)) => format!("{meaning} ({text})"),
-        None => text,
-    }
+    plainly(parts.pop().unwrap_or_default())
 }
 
 /// A response whose body is on its way.
@@ -569,10 +572,7 @@ fn unreachable(failure: Failure, base_url: &str) -> Failure {
     let message = match kind {
         FailureKind::Dns => format!("the host name cannot be resolved: {base_url}"),
         FailureKind::ConnectTimeout => format!("no connection in time to {base_url}"),
-        FailureKind::Tls if why.contains("InvalidContentType") => {
-            format!("TLS failed: {base_url} does not speak TLS; is it an http:// address?")
-        }
-        FailureKind::Tls => format!("TLS failed: {why} by {base_url}"),
+        FailureKind::Tls => format!("TLS with {base_url} failed: {}", plainly(why)),
         _ if why.to_lowercase().contains("connection refused") => format!("connection refused by {base_url}"),
         _ => format!("no connection to {base_url}: {why}"),
     };

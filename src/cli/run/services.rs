@@ -42,15 +42,6 @@ fn helpers(options: &Options, cases: &[Planned]) -> Vec<String> {
 /// The simulated services that the cases need.
 pub(super) fn scripts(project: &Project, cases: &[Planned]) -> Result<BTreeMap<String, sim::Script>, Vec<Diagnostic>> {
     let mut scripts = BTreeMap::new();
-    for name in helpers(&project.options, cases) {
-        if !project.options.targets.contains_key(&name) {
-            let known: Vec<&str> = project.options.targets.keys().map(String::as_str).collect();
-            return Err(vec![
-                Diagnostic::error("unknown-target", format!("there is no target `{name}` for `judge` or `embeddings`"))
-                    .hint(format!("targets of roadworthy.yaml: {}", known.join(", "))),
-            ]);
-        }
-    }
     for name in &names(&project.options, cases) {
         let Some(Address::Simulate(file)) = project.options.targets.get(name).map(|t| &t.address) else { continue };
         scripts.insert(name.to_owned(), script(project, name, file)?);
