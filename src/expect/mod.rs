@@ -1,7 +1,7 @@
 //! Decides whether an exchange satisfies an expectation. Pure: no clock, no network.
 //!
-//! To add an expectation: a `Word` in `scenario/vocabulary.rs`, a variant of [`Check`], an arm in [`judge`] and in
-//! `scenario/read_expect.rs`, and one good and one bad example under `tests/spec/expect/`. The compiler lists the arms.
+//! To add an expectation: a `Word` in `scenario/vocabulary/expectations.rs`, a variant of [`Check`], an arm in [`judge`] and in
+//! `scenario/read/expect/`, and one good and one bad example under `tests/spec/expect/`. The compiler lists the arms.
 
 pub mod chinese;
 mod distance;

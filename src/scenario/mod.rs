@@ -5,11 +5,8 @@ pub mod dataset;
 pub mod grammar;
 pub mod import;
 pub mod lint;
-pub mod load_words;
 pub mod params;
 mod read;
-mod read_expect;
-mod read_load;
 pub mod reference;
 pub mod schema;
 mod schema_words;
@@ -20,9 +17,8 @@ pub mod tree;
 pub mod vocabulary;
 
 pub use check::Checker;
+pub use read::{Compiled, expectations, parse, parse_shape};
 pub(crate) use read::{count_of, duration_of, number_of};
-pub use read::{parse, parse_shape};
-pub use read_expect::{Compiled, expectations};
 
 use crate::diagnostic::{Place, Source};
 use crate::expect::Expectation;

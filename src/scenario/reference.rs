@@ -1,10 +1,9 @@
 //! The reference pages, made from the grammar, so that it cannot say anything else than the reader reads.
 
 use super::grammar::{Key, Kind, Word};
-use super::load_words::LOAD_KEYS;
-use super::vocabulary::{CASE_KEYS, CONFIG_KEYS, EXPECTATIONS, SIM_KEYS};
+use super::vocabulary::{CASE_KEYS, CONFIG_KEYS, EXPECTATIONS, LOAD_KEYS, SIM_KEYS};
 
-const MADE: &str = "Made from the grammar by `UPDATE=1 cargo test --test architecture`; edit `src/scenario/vocabulary.rs` instead.";
+const MADE: &str = "Made from the grammar by `UPDATE=1 cargo test --test architecture`; edit `src/scenario/vocabulary/` instead.";
 
 /// The page on scenarios, in Markdown.
 pub fn page() -> String {

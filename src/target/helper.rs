@@ -14,10 +14,10 @@ impl Service {
         }
         let request = self.post(&url).header("content-type", "application/json").body(body.to_string());
         let asked = async {
-            let mut response = request.send().await.map_err(|e| format!("{url} cannot be reached: {}", super::http::chain(&e)))?;
+            let mut response = request.send().await.map_err(|e| format!("{url} cannot be reached: {}", super::failing::chain(&e)))?;
             let status = response.status().as_u16();
             let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|e| format!("{url} broke off: {}", super::http::chain(&e)))? {
+            while let Some(chunk) = response.chunk().await.map_err(|e| format!("{url} broke off: {}", super::failing::chain(&e)))? {
                 bytes.extend_from_slice(&chunk);
                 if bytes.len() as u64 > self.target.max_response {
                     return Err(format!("{url} sent more than {} bytes", self.target.max_response));

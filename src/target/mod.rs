@@ -3,6 +3,7 @@
 mod brief;
 mod chunk;
 mod embeddings;
+mod failing;
 mod helper;
 mod http;
 mod inflate;

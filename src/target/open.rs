@@ -78,7 +78,7 @@ impl Open {
                 if let Poll::Ready(response) = response.as_mut().poll(cx) {
                     return Poll::Ready(match response {
                         Ok(response) => Waited::Came(response),
-                        Err(e) => Waited::Broke(super::http::chain(&e)),
+                        Err(e) => Waited::Broke(super::failing::chain(&e)),
                     });
                 }
                 if over {
@@ -120,7 +120,7 @@ fn came(frame: Option<hyper::Result<hyper::body::Frame<Bytes>>>) -> Waited<Optio
     match frame {
         None => Waited::Came(None),
         Some(Ok(frame)) => Waited::Came(Some(frame.into_data().unwrap_or_default())),
-        Some(Err(e)) => Waited::Broke(super::http::chain(&e)),
+        Some(Err(e)) => Waited::Broke(super::failing::chain(&e)),
     }
 }
 

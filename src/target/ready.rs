@@ -26,7 +26,7 @@ pub async fn wait_until_ready(service: &Service, tell: impl Fn(String)) -> Resul
             Ok(Ok(response)) if !matches!(response.status().as_u16(), 502..=504) => break,
             Ok(Ok(response)) => last = format!("{url} answers {}", response.status().as_u16()),
             Ok(Err(e)) => {
-                let text = super::http::chain(&e);
+                let text = super::failing::chain(&e);
                 let what = if text.to_lowercase().contains("connection refused") { "connection refused".to_owned() } else { text };
                 last = format!("{}: {what}", service.base_url);
             }

@@ -1,9 +1,8 @@
-//! The words of loads, beside those of cases in `vocabulary`.
+//! Words of loads.
 
-use super::grammar::{Key, Kind, key, must};
-use super::vocabulary::{
-    DATASET, LAYER, MESSAGE, MUTATE, PARAMS_KEY, PREDICTED, PROMPT, RELEASE, ROLLING, STREAM, SYSTEM, TAGS, TARGET, VARS,
-};
+use super::cases::{DATASET, LAYER, MESSAGE, MUTATE, PARAMS_KEY, PROMPT, STREAM, SYSTEM, TAGS, TARGET, VARS};
+use super::expectations::{PREDICTED, RELEASE, ROLLING};
+use crate::scenario::grammar::{Key, Kind, key, must};
 use Kind::*;
 
 const OF: Key = key("of", OneOf(&["users", "rate"]), "users who wait for their answers (default), or requests a second");

@@ -1,8 +1,12 @@
 //! Makes typed scenarios of checked trees.
 
+mod expect;
+mod load;
+
+pub use expect::{Compiled, expectations};
+
 use super::check::{Checker, is_template};
 use super::grammar::{Key, Kind};
-use super::read_expect::{Compiled, expectations};
 use super::spread::spread;
 use super::tree::{Node, Value as Tree};
 use super::vocabulary::FILE_KEYS;

@@ -1,15 +1,15 @@
 //! Makes typed loads of checked trees.
 
-use super::load_words::SHAPES;
-use super::params;
-use super::read::{Reader, count_of, duration_of, number_of};
-use super::read_expect;
-use super::tree::Node;
-use super::{Layer, Load, LoadInput, LoadSource, Monitor};
+use super::expect::ceilings as past_ceilings;
+use super::{Reader, count_of, duration_of, number_of};
 use crate::diagnostic::Diagnostic;
 use crate::load::judge::{Bound, LoadCheck, LoadExpectation};
 use crate::load::schedule::{Arrivals, Leg};
 use crate::load::{Abort, Ceiling, Metric, Objective, Of, Shape, Stat, Stop, Until};
+use crate::scenario::params;
+use crate::scenario::tree::Node;
+use crate::scenario::vocabulary::SHAPES;
+use crate::scenario::{Layer, Load, LoadInput, LoadSource, Monitor};
 use crate::units::{self, Share};
 use std::ops::Range;
 use std::time::Duration;
@@ -492,7 +492,7 @@ impl Reader<'_> {
                 }
                 metric => {
                     let metric = Metric::named(metric);
-                    let ceilings = read_expect::ceilings(value, &mut self.checker);
+                    let ceilings = past_ceilings(value, &mut self.checker);
                     let kept = matches!(metric, Some(Metric::Ttft | Metric::Tpot | Metric::E2e));
                     if let (Some(metric), false) = (metric, ceilings.is_empty()) {
                         if kept {
