@@ -30,5 +30,10 @@ pub fn main(args: &ProjectArgs) -> Exit {
     for (key, value, origin) in &rows {
         output::data(&format!("{key:a$}  {value:b$}  # {origin}\n"));
     }
+    for (name, lacking) in &project.options.unfilled {
+        for diagnostic in lacking {
+            output::data(&format!("# targets.{name} cannot be used: {}\n", diagnostic.message));
+        }
+    }
     Exit::Pass
 }

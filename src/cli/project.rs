@@ -103,7 +103,8 @@ fn settle(common: &CommonArgs, root: PathBuf, source: Option<&Arc<Source>>) -> R
         None => found,
     };
     let settings = crate::options::settings(source, common.profile.as_deref(), &target, overrides, &|name| std::env::var(name).ok());
-    let settings = settings.map_err(hidden)?;
+    let mut settings = settings.map_err(hidden)?;
+    settings.unfilled.values_mut().for_each(|found| *found = hidden(std::mem::take(found)));
     let options = settings.options().map_err(hidden)?;
     let layout = Layout { root, scenarios: options.scenarios.clone(), exclude: options.exclude.clone() };
     Ok(Project { layout, settings, options, target })
@@ -145,21 +146,22 @@ impl Project {
             if case.target == "default" {
                 case.target.clone_from(&self.target);
             }
-            if !self.options.targets.contains_key(&case.target) {
-                let known: Vec<&str> = self.options.targets.keys().map(String::as_str).collect();
-                let near = crate::diagnostic::nearest(&case.target, known.iter().copied());
-                let meant = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-                let source = scenarios.iter().map(|s| &s.source).find(|source| source.name == case.file);
-                let place = source.and_then(|source| place_of_target(&source.text, &case.target, case.line));
-                let mistake = |message: String| {
-                    Diagnostic::error("unknown-target", message).hint(format!("{meant}targets of roadworthy.yaml: {}", known.join(", ")))
+            let Some(why) = self.options.unusable(&case.target) else { continue };
+            let source = scenarios.iter().map(|s| &s.source).find(|source| source.name == case.file);
+            let place = source.and_then(|source| place_of_target(&source.text, &case.target, case.line));
+            for diagnostic in why {
+                // What a target lacks is said once, and has its place in the configuration.
+                let placed = match (source, place) {
+                    _ if diagnostic.source.is_some() => {
+                        let user = format!("{} uses the target `{}`", case.file, case.target);
+                        Diagnostic { hint: Some(diagnostic.hint.map_or(user.clone(), |hint| format!("{hint}; {user}"))), ..diagnostic }
+                    }
+                    (Some(source), Some(place)) => diagnostic.at(source, place),
+                    // It was named elsewhere, by a flag or a variable.
+                    _ => Diagnostic { message: format!("{}:{}: {}", case.file, case.line, diagnostic.message), ..diagnostic },
                 };
-                if told.insert((case.file.clone(), place.map(|p| p.line))) {
-                    found.push(match (source, place) {
-                        (Some(source), Some(place)) => mistake(format!("there is no target `{}`", case.target)).at(source, place),
-                        // It was named elsewhere, by a flag or a variable.
-                        _ => mistake(format!("{}:{}: there is no target `{}`", case.file, case.line, case.target)),
-                    });
+                if told.insert((placed.source.as_ref().map_or(case.file.clone(), |s| s.name.clone()), placed.place.line)) {
+                    found.push(placed);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Keeps what may be a secret out of what is said about a configuration: a mistyped `api_kye` must not print the key.
 
-use super::passwords;
+use super::secret::passwords;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::redact::Redactor;
 use regex::Regex;

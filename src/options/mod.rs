@@ -2,20 +2,22 @@
 //! before. Pure: the door reads files and variables and hands them over.
 
 mod hide;
+mod ladder;
+mod secret;
 mod target;
+mod variables;
 
 pub use hide::hide;
+pub use ladder::{settings, shown};
+pub use secret::passwords;
 pub use target::{Address, Api, Ready, RetryWhen, Secret, Target, Timeouts, TransportRetry};
 
-use crate::diagnostic::{Diagnostic, Source};
-use crate::scenario::tree::{Node, Typed, Value as Tree};
-use crate::scenario::vocabulary::CONFIG_KEYS;
+use crate::diagnostic::Diagnostic;
 use crate::units;
 use crate::verdict::Policy;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a setting comes from.
@@ -53,6 +55,8 @@ pub struct Settings {
     pub map: BTreeMap<String, Setting>,
     /// Values that must never be shown.
     pub secrets: Vec<String>,
+    /// Targets that lack a variable of the environment, and what they lack: told where one of them is used.
+    pub unfilled: BTreeMap<String, Vec<Diagnostic>>,
 }
 
 /// What flags and environment variables say about the chosen target: dotted key below it, value, origin.
@@ -62,6 +66,8 @@ pub type Override = (&'static str, Value, Origin);
 #[derive(Debug, Clone)]
 pub struct Options {
     pub targets: BTreeMap<String, Target>,
+    /// Targets that lack a variable of the environment, and what they lack.
+    pub unfilled: BTreeMap<String, Vec<Diagnostic>>,
     pub scenarios: Vec<String>,
     pub exclude: Vec<String>,
     pub budget: Budget,
@@ -138,225 +144,25 @@ impl Budget {
     }
 }
 
-/// Climbs the ladder. `env` gives environment variables; `overrides` come from environment and flags, in that order.
-pub fn settings(
-    file: Option<&Arc<Source>>,
-    profile: Option<&str>,
-    target: &str,
-    overrides: Vec<Override>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Settings, Vec<Diagnostic>> {
-    let mut settings = Settings::default();
-    for (key, value) in [("scenarios", serde_json::json!(["scenarios"])), ("runs", serde_json::json!("runs"))] {
-        settings.map.insert(key.to_owned(), Setting { value, origin: Origin::BuiltIn });
+/// Why a target cannot be used, if it cannot: it lacks something, or is not there.
+fn unusable(name: &str, targets: &BTreeMap<String, Target>, unfilled: &BTreeMap<String, Vec<Diagnostic>>) -> Option<Vec<Diagnostic>> {
+    if targets.contains_key(name) {
+        return None;
     }
-    if let Some(source) = file {
-        let root = crate::scenario::parse_shape(source, CONFIG_KEYS, true)?;
-        let entries = |node: &Node| node.entries().unwrap_or_default().to_vec();
-        let profiles = root.get("profiles").map(entries).unwrap_or_default();
-        let chosen = match profile {
-            None => Vec::new(),
-            Some(name) => match profiles.iter().find(|(k, _)| k.text() == Some(name)) {
-                Some((_, node)) => entries(node),
-                None => {
-                    let known: Vec<&str> = profiles.iter().filter_map(|(k, _)| k.text()).collect();
-                    return Err(vec![
-                        Diagnostic::error("unknown-profile", format!("there is no profile `{name}` in {}", source.name)).hint(
-                            if known.is_empty() {
-                                "there is no profile there".to_owned()
-                            } else {
-                                format!("profiles there: {}", known.join(", "))
-                            },
-                        ),
-                    ]);
-                }
-            },
-        };
-        // Only what counts is filled in: another profile may need variables that only CI has.
-        let common = entries(&root).into_iter().filter(|(k, _)| k.text() != Some("profiles")).collect();
-        let rungs = [(common, Origin::File(source.name.clone())), (chosen, Origin::Profile(profile.unwrap_or_default().to_owned()))];
-        for (entries, origin) in rungs {
-            let mut filling = Filling { source, env, secrets: &mut settings.secrets, found: Vec::new() };
-            let filled = filling.node(&Node { place: root.place, value: Tree::Map(entries), tagged: false }, false);
-            if !filling.found.is_empty() {
-                return Err(filling.found);
-            }
-            // A variable may have brought a value of the wrong kind.
-            let mut checker = crate::scenario::Checker::new(source);
-            checker.map(&filled, CONFIG_KEYS);
-            for (name, target) in filled.get("targets").and_then(Node::entries).unwrap_or_default() {
-                if let (Some(_), Some(simulate)) = (target.get("base_url"), target.get("simulate")) {
-                    let why = format!("`{}` has a `base_url`, too; leave out one of them", name.text().unwrap_or_default());
-                    checker.error(simulate.place, "bad-value", why);
-                }
-            }
-            if !checker.found.is_empty() {
-                return Err(checker.found);
-            }
-            for (key, value) in filled.entries().unwrap_or_default() {
-                flatten(&mut settings.map, key.text().unwrap_or_default(), value, &origin);
-            }
-        }
-    } else if let Some(name) = profile {
-        return Err(vec![Diagnostic::error(
-            "unknown-profile",
-            format!("`--profile {name}` needs a roadworthy.yaml, and there is none here or above"),
-        )]);
+    if let Some(lacking) = unfilled.get(name) {
+        return Some(lacking.clone());
     }
-    let has_target = |settings: &Settings, name: &str| {
-        settings.map.keys().any(|k| k.strip_prefix("targets.").is_some_and(|k| k == name || k.starts_with(&format!("{name}."))))
-    };
-    let name = part(target);
-    let target = name.as_str();
-    if !has_target(&settings, target) {
-        if target != "default" {
-            let known: Vec<String> = settings.target_names().into_iter().map(|name| shown(&name)).collect();
-            return Err(vec![
-                Diagnostic::error("unknown-target", format!("there is no target `{}`", shown(target)))
-                    .hint(format!("targets: {}", known.join(", "))),
-            ]);
-        }
-        settings
-            .map
-            .insert("targets.default.base_url".into(), Setting { value: "http://127.0.0.1:8000/v1".into(), origin: Origin::BuiltIn });
-    }
-    for (key, value, origin) in overrides {
-        let key = if key.starts_with('.') { format!("targets.{target}{key}") } else { key.to_owned() };
-        if key.ends_with(".base_url") {
-            settings.map.remove(&key.replace(".base_url", ".simulate"));
-        }
-        settings.map.insert(key, Setting { value, origin });
-    }
-    for name in settings.target_names() {
-        for (key, value) in target::built_in() {
-            settings.map.entry(format!("targets.{name}.{key}")).or_insert(Setting { value, origin: Origin::BuiltIn });
-        }
-    }
-    let told: Vec<String> = settings.map.keys().filter(|k| k.ends_with(".api_key") || is_secret_header(k)).cloned().collect();
-    let values: Vec<String> = told.iter().filter_map(|key| settings.text(key)).collect();
-    settings.secrets.extend(values.iter().flat_map(|value| in_header(value)));
-    // A password in an address is a secret, too.
-    let urls: Vec<String> = settings.map.keys().filter_map(|key| settings.text(key)).filter(|text| text.contains("://")).collect();
-    settings.secrets.extend(urls.iter().flat_map(|url| passwords(url)));
-    settings.secrets.retain(|s| !is_placeholder(s));
-    Ok(settings)
+    let known: Vec<&str> = targets.keys().chain(unfilled.keys()).map(String::as_str).collect();
+    let near = crate::diagnostic::nearest(name, known.iter().copied());
+    let meant = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    let mistake = Diagnostic::error("unknown-target", format!("there is no target `{name}`"));
+    Some(vec![mistake.hint(format!("{meant}targets of roadworthy.yaml: {}", known.join(", ")))])
 }
 
-/// A header's value, and what follows its scheme: a service may say back the bare token of `Bearer …`.
-fn in_header(value: &str) -> Vec<String> {
-    let bare = value.split_once(' ').filter(|(scheme, _)| ["bearer", "basic", "token"].contains(&scheme.to_lowercase().as_str()));
-    [Some(value), bare.map(|(_, token)| token.trim())].into_iter().flatten().map(str::to_owned).collect()
-}
-
-/// The password of an address, as written and as it is meant.
-pub fn passwords(url: &str) -> Vec<String> {
-    let Some(url) = reqwest::Url::parse(url).ok() else { return Vec::new() };
-    let Some(written) = url.password() else { return Vec::new() };
-    vec![written.to_owned(), percent_encoding::percent_decode_str(written).decode_utf8_lossy().into_owned()]
-}
-
-/// Keys that protect nothing, which local servers are told because clients insist on one: masking them would ruin answers that name
-/// the server.
-fn is_placeholder(secret: &str) -> bool {
-    const USUAL: [&str; 11] =
-        ["", "empty", "none", "null", "ollama", "dummy", "local", "vllm", "lm-studio", "not-needed", "sk-no-key-required"];
-    USUAL.contains(&secret.to_lowercase().as_str())
-}
-
-fn is_secret_header(key: &str) -> bool {
-    let lower = key.to_lowercase();
-    lower.contains(".headers.") && ["auth", "key", "token", "secret", "cookie"].iter().any(|w| lower.contains(w))
-}
-
-/// One part of a dotted key. A dot inside a name stands there as U+2024, which no name has.
-fn part(name: &str) -> String {
-    name.replace('.', "\u{2024}")
-}
-
-/// A key, or a part of one, as its author wrote it.
-pub fn shown(key: &str) -> String {
-    key.replace('\u{2024}', ".")
-}
-
-/// Scalars keep what was written: a header `1.10` is not 1.1.
-fn flatten(map: &mut BTreeMap<String, Setting>, key: &str, node: &Node, origin: &Origin) {
-    if let Some(entries) = node.entries() {
-        return entries.iter().for_each(|(k, v)| flatten(map, &format!("{key}.{}", part(k.text().unwrap_or_default())), v, origin));
-    }
-    // The two ways of saying where a target is exclude each other; the later one counts.
-    if key.ends_with(".base_url") {
-        map.remove(&key.replace(".base_url", ".simulate"));
-    } else if key.ends_with(".simulate") {
-        map.remove(&key.replace(".simulate", ".base_url"));
-    }
-    map.insert(key.to_owned(), Setting { value: written(node), origin: origin.clone() });
-}
-
-fn written(node: &Node) -> Value {
-    match &node.value {
-        Tree::Scalar { text, .. } => Value::String(text.clone()),
-        Tree::List(items) => Value::Array(items.iter().map(written).collect()),
-        Tree::Map(entries) => entries.iter().map(|(k, v)| (k.text().unwrap_or_default().to_owned(), written(v))).collect(),
-        Tree::Null => Value::Null,
-    }
-}
-
-/// Fills `${NAME}` and `${NAME:-default}` in every scalar.
-struct Filling<'a> {
-    source: &'a Arc<Source>,
-    env: &'a dyn Fn(&str) -> Option<String>,
-    secrets: &'a mut Vec<String>,
-    found: Vec<Diagnostic>,
-}
-
-impl Filling<'_> {
-    /// `sensitive` below keys and headers, where whatever a variable brings is a secret.
-    fn node(&mut self, node: &Node, sensitive: bool) -> Node {
-        let value = match &node.value {
-            Tree::Scalar { text, .. } if text.contains("${") => {
-                Tree::Scalar { text: self.text(text, node, sensitive), plain: false, typed: Typed::Data }
-            }
-            Tree::List(items) => Tree::List(items.iter().map(|n| self.node(n, sensitive)).collect()),
-            Tree::Map(entries) => {
-                let below = |key: &Node| sensitive || matches!(key.text(), Some("api_key" | "headers"));
-                Tree::Map(entries.iter().map(|(k, v)| (k.clone(), self.node(v, below(k)))).collect())
-            }
-            other => other.clone(),
-        };
-        Node { place: node.place, value, tagged: false }
-    }
-
-    fn text(&mut self, text: &str, node: &Node, sensitive: bool) -> String {
-        let mut out = String::new();
-        let mut rest = text;
-        while let Some(at) = rest.find("${") {
-            out.push_str(&rest[..at]);
-            let Some(end) = rest[at..].find('}') else {
-                self.found.push(Diagnostic::error("variable", "`${` is not closed by `}`").at(self.source, node.place));
-                break;
-            };
-            let inside = &rest[at + 2..at + end];
-            let (name, default) = inside.split_once(":-").map_or((inside, None), |(n, d)| (n, Some(d)));
-            match (self.env)(name).filter(|v| !v.is_empty()) {
-                Some(value) => {
-                    let upper = name.to_uppercase();
-                    if sensitive || ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|w| upper.contains(w)) {
-                        self.secrets.extend(in_header(&value));
-                    }
-                    out.push_str(&value);
-                }
-                None => match default {
-                    Some(default) => out.push_str(default),
-                    None => self.found.push(
-                        Diagnostic::error("variable", format!("the environment variable `{name}` is not set"))
-                            .at(self.source, node.place)
-                            .hint(format!("set it, or give a default: \"${{{name}:-…}}\"")),
-                    ),
-                },
-            }
-            rest = &rest[at + end + 1..];
-        }
-        out + rest
+impl Options {
+    /// Why a target cannot be used, if it cannot.
+    pub fn unusable(&self, name: &str) -> Option<Vec<Diagnostic>> {
+        unusable(name, &self.targets, &self.unfilled)
     }
 }
 
@@ -403,6 +209,7 @@ impl Settings {
         }
         let fail_on = self.list("fail_on");
         Ok(Options {
+            unfilled: self.unfilled.clone(),
             scenarios: self.list("scenarios"),
             exclude: self.list("exclude"),
             budget: Budget {
@@ -433,14 +240,13 @@ impl Settings {
     /// The name of another target, which must be there.
     fn helper(&self, key: &str, targets: &BTreeMap<String, Target>) -> Result<Option<String>, Vec<Diagnostic>> {
         let Some(name) = self.text(key) else { return Ok(None) };
-        if targets.contains_key(&name) {
-            return Ok(Some(name));
+        match unusable(&name, targets, &self.unfilled) {
+            None => Ok(Some(name)),
+            Some(mut found) => {
+                found.iter_mut().filter(|d| d.source.is_none()).for_each(|d| d.message.insert_str(0, &format!("{key}: ")));
+                Err(found)
+            }
         }
-        let known: Vec<&str> = targets.keys().map(String::as_str).collect();
-        Err(vec![
-            Diagnostic::error("unknown-target", format!("{key}: there is no target `{name}`"))
-                .hint(format!("targets of roadworthy.yaml: {}", known.join(", "))),
-        ])
     }
 
     /// `5 USD`: each target must have a price in that currency, or its requests would count as free.
@@ -502,6 +308,8 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostic::Source;
+    use std::sync::Arc;
 
     fn climb(text: &str, profile: Option<&str>, overrides: Vec<Override>) -> Result<Options, String> {
         let source = Arc::new(Source { name: "roadworthy.yaml".into(), text: text.into() });
@@ -527,6 +335,17 @@ mod tests {
         assert!(!format!("{:?}", options.targets).contains("sk-secret"));
         let error = climb("targets: { default: { api_key: \"${NOT_SET}\" } }\n", None, vec![]).unwrap_err();
         assert!(error.contains("`NOT_SET` is not set") && error.contains("roadworthy.yaml:1:"), "{error}");
+    }
+
+    #[test]
+    fn a_target_that_nobody_uses_may_lack_its_variables() {
+        let text = "targets:\n  default: { base_url: http://h/v1 }\n  staging: { base_url: http://s/v1, api_key: \"${STAGING_KEY}\" }\n";
+        let options = climb(text, None, vec![]).unwrap();
+        assert!(options.targets.contains_key("default") && !options.targets.contains_key("staging"));
+        assert!(options.unfilled["staging"][0].render(false).contains("`STAGING_KEY` is not set"));
+        // Whoever judges is used.
+        let error = climb(&format!("{text}judge: {{ target: staging }}\n"), None, vec![]).unwrap_err();
+        assert!(error.contains("`STAGING_KEY` is not set"), "{error}");
     }
 
     #[test]

@@ -75,12 +75,10 @@ fn prepare(args: &LoadArgs) -> Result<(Project, Vec<PlannedLoad>, usize), Vec<Di
         if load.target == "default" {
             load.target.clone_from(&project.target);
         }
-        if !project.options.targets.contains_key(&load.target) {
-            let known: Vec<&str> = project.options.targets.keys().map(String::as_str).collect();
-            return Err(vec![
-                Diagnostic::error("unknown-target", format!("{}:{}: there is no target `{}`", load.file, load.line, load.target))
-                    .hint(format!("targets of roadworthy.yaml: {}", known.join(", "))),
-            ]);
+        if let Some(mut why) = project.options.unusable(&load.target) {
+            let place = format!("{}:{}: ", load.file, load.line);
+            why.iter_mut().filter(|d| d.source.is_none()).for_each(|d| d.message.insert_str(0, &place));
+            return Err(why);
         }
     }
     let all = planned.len();

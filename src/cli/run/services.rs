@@ -134,10 +134,12 @@ pub(super) fn beside(
         let ca = authority(project, &target)?;
         return Service::new(target, url, ca).map(|service| (service, None));
     }
-    let Some(target) = project.options.targets.get(told) else {
-        let known: Vec<&str> = project.options.targets.keys().map(String::as_str).collect();
-        return Err(format!("--compare-with {told} is neither an address nor a target; targets are {}", known.join(", ")));
-    };
+    if let Some(why) = project.options.unusable(told) {
+        let why: Vec<String> =
+            why.into_iter().map(|d| [Some(d.message), d.hint].into_iter().flatten().collect::<Vec<_>>().join("; ")).collect();
+        return Err(format!("--compare-with {told} is neither an address nor a target that can be used: {}", why.join("; ")));
+    }
+    let target = &project.options.targets[told];
     let script = match &target.address {
         Address::Simulate(file) => {
             Some(script(project, told, file).map_err(|found| found.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; "))?)
