@@ -111,6 +111,7 @@ fn steady(text: &str, temp: &Path) -> String {
         (r"(?m)^slowest: .*\n", ""),
         (r"(?m)^record: .*\n", ""),
         (r"127\.0\.0\.1:\d{4,5}", "127.0.0.1:[port]"),
+        (r"--port \d+", "--port [port]"),
         (r"\b\d+(\.\d+)? (ms|s)\b", "[time]"),
         (r"finished in \d+\.\d+s", "finished in [time]"),
         (r"not run to its end, \d+ of", "not run to its end, [some] of"),

@@ -371,17 +371,23 @@ impl Service {
         let failed = |kind, message| Failure { kind, message };
         reading.deadline.as_mut().reset((reading.sent + total).into());
         loop {
-            let failure = match reading.held.open.piece(&mut reading.body, reading.deadline.as_mut()).await {
-                Waited::Came(None) => return Ok(body),
-                Waited::Came(Some(bytes)) => match reading.inflate.push(&bytes, &mut body) {
-                    Ok(()) => continue,
-                    Err(e) if e.kind() == ErrorKind::FileTooLarge => self.too_large(),
-                    Err(e) => failed(FailureKind::JsonMalformed, format!("the body is no gzip, though its header says so: {e}")),
-                },
-                Waited::Broke(why) => failed(FailureKind::ConnReset, format!("the connection broke inside the body: {why}")),
-                Waited::Late => failed(FailureKind::TotalTimeout, "the body was not complete in time".into()),
+            let (unpacked, last) = match reading.held.open.piece(&mut reading.body, reading.deadline.as_mut()).await {
+                Waited::Came(None) => (reading.inflate.end(&mut body), true),
+                Waited::Came(Some(bytes)) => (reading.inflate.push(&bytes, &mut body), false),
+                Waited::Broke(why) => {
+                    return Err((failed(FailureKind::ConnReset, format!("the connection broke inside the body: {why}")), body));
+                }
+                Waited::Late => return Err((failed(FailureKind::TotalTimeout, "the body was not complete in time".into()), body)),
             };
-            return Err((failure, body));
+            match unpacked {
+                Ok(()) if last => return Ok(body),
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::FileTooLarge => return Err((self.too_large(), body)),
+                Err(e) => {
+                    let message = format!("the body is no whole gzip, though its header says so: {e}");
+                    return Err((failed(FailureKind::JsonMalformed, message), body));
+                }
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind, Write};
 /// A body that comes in pieces.
 pub(super) enum Inflate {
     AsIs { left: u64 },
-    Gzip(Box<GzDecoder<Capped>>),
+    Gzip { decoder: Box<GzDecoder<Capped>>, begun: bool },
 }
 
 /// Takes so many bytes and no more.
@@ -20,7 +20,7 @@ impl Inflate {
     pub fn new(encoding: Option<&str>, max: u64) -> Inflate {
         match encoding.map(str::trim) {
             Some(e) if e.eq_ignore_ascii_case("gzip") || e.eq_ignore_ascii_case("x-gzip") => {
-                Inflate::Gzip(Box::new(GzDecoder::new(Capped { bytes: Vec::new(), left: max })))
+                Inflate::Gzip { decoder: Box::new(GzDecoder::new(Capped { bytes: Vec::new(), left: max })), begun: false }
             }
             _ => Inflate::AsIs { left: max },
         }
@@ -34,13 +34,22 @@ impl Inflate {
                 *left = left.checked_sub(piece.len() as u64).ok_or(ErrorKind::FileTooLarge)?;
                 Ok(())
             }
-            Inflate::Gzip(decoder) => {
+            Inflate::Gzip { decoder, begun } => {
+                *begun = true;
                 // Flushed, because a stream's events are wanted when they come and not when a buffer is full.
                 let done = decoder.write_all(piece).and_then(|()| decoder.flush());
                 into.append(&mut decoder.get_mut().bytes);
                 done
             }
         }
+    }
+
+    /// Appends what is left at the end of a body. An error when the packing breaks off.
+    pub fn end(&mut self, into: &mut Vec<u8>) -> Result<(), Error> {
+        let Inflate::Gzip { decoder, begun: true } = self else { return Ok(()) };
+        let done = decoder.try_finish();
+        into.append(&mut decoder.get_mut().bytes);
+        done
     }
 }
 
@@ -78,6 +87,19 @@ mod tests {
         let mut out = Vec::new();
         Inflate::new(None, 10).push(b"plain", &mut out).unwrap();
         assert_eq!(out, b"plain");
+    }
+
+    #[test]
+    fn a_packing_that_breaks_off_is_told() {
+        let whole = packed("您好".repeat(100).as_bytes());
+        for (len, fine) in [(whole.len(), true), (whole.len() - 9, false), (3, false)] {
+            let mut inflate = Inflate::new(Some("gzip"), 1 << 20);
+            let mut out = Vec::new();
+            inflate.push(&whole[..len], &mut out).unwrap();
+            assert_eq!(inflate.end(&mut out).is_ok(), fine, "{len} bytes");
+        }
+        // No body is no broken one.
+        assert!(Inflate::new(Some("gzip"), 1).end(&mut Vec::new()).is_ok());
     }
 
     #[test]

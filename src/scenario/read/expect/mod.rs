@@ -37,6 +37,9 @@ pub fn expectations(
     node.items().unwrap_or_default().iter().filter_map(|n| reader.expectation(n)).collect()
 }
 
+/// From here on neighbouring whole numbers are one `f64`.
+const EXACT: f64 = (1u64 << 53) as f64;
+
 struct ExpectReader<'a, 'b> {
     turns: Option<usize>,
     checker: &'a mut Checker<'b>,
@@ -158,6 +161,11 @@ impl ExpectReader<'_, '_> {
                 let all = numbers(value.get("all"));
                 if any.is_empty() && all.is_empty() {
                     self.checker.error(value.place, "missing-key", "say which numbers: `any` or `all`");
+                    return None;
+                }
+                if any.iter().chain(&all).any(|n| n.abs() >= EXACT) {
+                    let why = "a number of this size is not compared to its last digit; look for its digits by `contains`";
+                    self.checker.error(value.place, "bad-value", why);
                     return None;
                 }
                 let tolerance = text("tolerance").and_then(|t| units::share(&t).ok()).map_or(0.0, |s| s.0);
