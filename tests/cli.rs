@@ -692,7 +692,7 @@ fn a_slower_build_beside_the_old_one_fails_and_an_equal_one_passes() {
     assert!(suite["attempts"][0]["group"][2]["evidence"][0].as_str().unwrap().contains("numbers: -12 +24"), "{suite}");
     let out = project.run(&["run", "--compare-with", "nobody"]);
     assert_eq!(out.status.code(), Some(2));
-    assert!(text(&out.stderr).contains("targets are default, same, slow"), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("targets of roadworthy.yaml: default, same, slow"), "{}", text(&out.stderr));
 }
 
 #[test]
