@@ -8,6 +8,7 @@ pub mod judge;
 pub mod notes;
 pub mod sample;
 pub mod schedule;
+mod set;
 pub mod soak;
 pub mod tally;
 pub mod timeline;
