@@ -396,3 +396,36 @@ fn the_first_error_names_its_request() {
     let figures = &load["levels"][0]["figures"];
     assert_eq!(figures["itl"]["n"], figures["icl"]["n"], "one token an event: both are the same gaps");
 }
+
+#[test]
+fn what_is_in_flight_has_not_failed() {
+    let p = project("");
+    p.write("x.sim.yaml", "simulated: x\nttft: 1500ms\nrules: [ { answer: one two } ]\n");
+    p.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\n");
+    p.write(
+        "loads.yaml",
+        "scenario: x
+loads:
+  - name: slow and sound
+    prompt: x
+    shape: { constant: { users: 4, duration: 4s } }
+    abort_on: { error_rate: 30%, after: 1s }
+    expect: [ { error_rate: 1% } ]
+",
+    );
+    let (out, load) = p.load(&["loads.yaml"]);
+    assert!(matches!(out.status.code(), Some(0 | 3)), "{}", text(&out.stdout));
+    assert_eq!(load["levels"][0]["counts"]["failed"], 0, "{load}");
+    assert!(!text(&out.stdout).contains("ended early"), "{}", text(&out.stdout));
+}
+
+#[test]
+fn throughput_is_of_the_time_that_was_measured() {
+    // A window of a second holds no whole second of the clock's.
+    let p = project("");
+    let (_, load) = p.load(&["--users", "4", "--runtime", "3s", "--warm-up", "2s", "--prompt", "x"]);
+    let figures = &load["levels"][0]["figures"];
+    let told = figures["output_tps"].as_f64().unwrap();
+    let total = figures["output_tps_total"].as_f64().unwrap();
+    assert!((0.7..1.4).contains(&(told / total)), "{told} beside {total} over all");
+}

@@ -357,3 +357,104 @@ fn an_error_instead_of_a_stream_is_the_body() {
     let (code, shown) = run(&server.url, "", &case("asked", "error: { message: boom }"));
     assert_eq!(code, 0, "{shown}");
 }
+
+/// Runs a load of a few requests by two users, and gives back the exit code, what was shown, and how many were complete.
+fn load(url: &str, settings: &str, more: &[&str]) -> (i32, String, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!("targets: {{ default: {{ base_url: \"{url}\", model: m, {settings} }} }}\n");
+    std::fs::write(dir.path().join("roadworthy.yaml"), config).unwrap();
+    let args = ["load", "--users", "2", "--requests", "6", "--prompt", "x", "--json", "r.json"];
+    let output = common::roadworthy().current_dir(dir.path()).args(args).args(more).output().unwrap();
+    let shown = [output.stdout, output.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
+    let record: serde_json::Value =
+        std::fs::read_to_string(dir.path().join("r.json")).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let ok = record["cases"][0]["load"]["levels"][0]["counts"]["ok"].as_u64().unwrap_or(0);
+    (output.status.code().unwrap_or(-1), shown, ok)
+}
+
+#[test]
+fn a_load_reads_answers_as_a_run_does() {
+    // Held open after its last word.
+    let held = server(|talk| {
+        talk.request()?;
+        talk.begin_stream()?;
+        talk.token("one")?;
+        talk.event(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#)?;
+        talk.event("[DONE]")?;
+        std::thread::sleep(Duration::from_millis(1500));
+        Ok(())
+    });
+    let (code, shown, ok) = load(&held.url, "timeout: { idle: 300ms, total: 1s }", &[]);
+    assert!(matches!(code, 0 | 3) && ok == 6, "{shown}");
+    // Whole, and later than a first token may come.
+    let slow = server(|talk| {
+        loop {
+            talk.request()?;
+            std::thread::sleep(Duration::from_millis(500));
+            talk.whole("200 OK", "", WHOLE)?;
+        }
+    });
+    let (code, shown, ok) = load(&slow.url, "stream: false, timeout: { first_token: 200ms, total: 5s }", &[]);
+    assert!(matches!(code, 0 | 3) && ok == 6, "{shown}");
+}
+
+#[test]
+fn a_load_does_not_hide_what_the_service_broke() {
+    let server = server(|talk| {
+        talk.request()?;
+        talk.whole("200 OK", "", WHOLE)?;
+        talk.request()?;
+        std::thread::sleep(Duration::from_millis(1200));
+        Ok(())
+    });
+    let (_, shown, ok) = load(&server.url, "stream: false", &[]);
+    assert!(ok < 6 && shown.contains("conn_reset"), "{shown}");
+}
+
+#[test]
+fn a_stream_is_known_by_its_first_bytes() {
+    let events = "data: {\"choices\":[{\"delta\":{\"content\":\"fine\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let unnamed = server(move |talk| {
+        talk.request()?;
+        talk.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{events}", events.len()))
+    });
+    let (code, shown) = run(&unnamed.url, "", &case("a", "equals: fine"));
+    assert_eq!(code, 0, "{shown}");
+    let error = r#"{"error":{"message":"out of memory"}}"#;
+    let misnamed = server(move |talk| {
+        talk.request()?;
+        talk.send(&format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{error}", error.len()))
+    });
+    let (code, shown) = run(&misnamed.url, "", &case("a", "equals: fine"));
+    assert!(code == 1 && shown.contains("out of memory"), "{shown}");
+}
+
+#[test]
+fn an_error_in_the_stream_has_many_shapes() {
+    for error in
+        [r#"{"code":"DataInspectionFailed","message":"no"}"#, r#"{"detail":"CUDA OOM"}"#, r#"{"error_code":17,"error_msg":"quota"}"#]
+    {
+        let server = server(move |talk| {
+            talk.request()?;
+            talk.begin_stream()?;
+            talk.token("one")?;
+            talk.event(error)?;
+            talk.event("[DONE]")?;
+            talk.send("0\r\n\r\n")
+        });
+        let (code, shown) = run(&server.url, "", &case("a", "contains: one"));
+        assert!(code == 1 && shown.contains("the stream holds an error"), "{error}: {shown}");
+    }
+}
+
+#[test]
+fn many_resends_wait_no_longer_than_the_request_may() {
+    let server = server(|talk| {
+        loop {
+            talk.request()?;
+            talk.whole("429 Too Many Requests", "retry-after: 0\r\n", "{}")?;
+        }
+    });
+    let (code, shown) = run(&server.url, "transport_retry: { attempts: 80 }", &case("a", "not_empty"));
+    assert!(code == 3 && shown.contains("80 attempts") && shown.contains("(79 times)"), "{shown}");
+}

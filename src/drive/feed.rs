@@ -53,6 +53,8 @@ pub struct Item {
     /// For one whole request.
     pub timeout: Duration,
     pub bodies: Vec<Template>,
+    /// Whether the answer is asked for as a stream.
+    pub stream: bool,
     /// Statuses beside 2xx that are fine.
     pub accept: Arc<Vec<u16>>,
     next: AtomicUsize,
@@ -60,7 +62,7 @@ pub struct Item {
 
 impl Item {
     pub fn new(name: String, weight: u64, timeout: Duration, bodies: Vec<Template>) -> Item {
-        Item { name, weight, timeout, bodies, accept: Arc::default(), next: AtomicUsize::new(0) }
+        Item { name, weight, timeout, bodies, stream: true, accept: Arc::default(), next: AtomicUsize::new(0) }
     }
 }
 
@@ -76,7 +78,7 @@ pub fn item(input: &PlannedInput, api: Api, model: Option<&str>, stream: bool, u
         Template::new(&body.0, chars)
     });
     let item = Item::new(input.name.clone(), input.weight, input.timeout.unwrap_or(timeout), bodies.collect());
-    Item { accept: Arc::new(input.accept.clone()), ..item }
+    Item { stream, accept: Arc::new(input.accept.clone()), ..item }
 }
 
 /// What is sent next.
@@ -86,6 +88,7 @@ pub struct Shot {
     pub body: Bytes,
     pub timeout: Duration,
     pub chars: u32,
+    pub stream: bool,
     pub accept: Arc<Vec<u16>>,
 }
 
@@ -133,7 +136,14 @@ impl Feed {
         let template = &item.bodies[item.next.fetch_add(1, Ordering::Relaxed) % item.bodies.len()];
         // Odd steps reach every number; neighbours share no prefix.
         let nonce = self.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        Shot { input: place, body: template.fill(nonce), timeout: item.timeout, chars: template.chars, accept: item.accept.clone() }
+        Shot {
+            input: place,
+            body: template.fill(nonce),
+            timeout: item.timeout,
+            chars: template.chars,
+            stream: item.stream,
+            accept: item.accept.clone(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub use run::{Ask, Beat, Outcome, Told, run};
 use crate::load::sample::Sample;
 use crate::load::tally::Tally;
 use crate::record::load::Level;
-use crate::target::Lane;
+use crate::target::{Lane, Parcel};
 use feed::Shot;
 use std::time::Instant;
 
@@ -23,7 +23,8 @@ pub trait Caller: Send + 'static {
 
 impl Caller for Lane {
     async fn call(&mut self, shot: &Shot, sample: &mut Sample) {
-        self.ask(&shot.body, shot.timeout, &shot.accept, sample).await;
+        let parcel = Parcel { body: &shot.body, total: shot.timeout, stream: shot.stream, accept: &shot.accept };
+        self.ask(&parcel, sample).await;
     }
 }
 

@@ -51,8 +51,9 @@ pub enum Told {
 pub struct Beat {
     pub t_s: f64,
     pub in_flight: u64,
-    /// The last complete second.
+    /// The last complete moment of the time series, and how long it is.
     pub tick: Tick,
+    pub tick_s: f64,
     /// Over the whole load.
     pub ok: u64,
     pub failed: u64,
@@ -73,6 +74,7 @@ pub struct Outcome {
     pub wake: Histogram,
     pub opened: u64,
     pub reused: u64,
+    pub resent: u64,
     /// Why it ended before its time.
     pub stopped: Option<String>,
     pub requests: u64,
@@ -179,7 +181,7 @@ pub async fn run<C: Caller>(
     out.first_errors = std::mem::take(&mut tally.errors.firsts);
     out.first_errors.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
     out.lag = std::mem::take(&mut tally.client.lag);
-    (out.opened, out.reused) = (tally.client.opened, tally.client.reused);
+    (out.opened, out.reused, out.resent) = (tally.client.opened, tally.client.reused, tally.client.resent);
     watch.iter().for_each(tokio::task::JoinHandle::abort);
     out.wake = std::mem::take(&mut wake.lock().expect("no panic under this lock"));
     out.requests = out.levels.iter().map(|l| l.counts.scheduled).sum();
@@ -212,8 +214,8 @@ fn interval(tally: &mut Tally, start: Instant, from: Instant, now: Instant) -> T
 fn beat(tally: &Tally, start: Instant, now: Instant) -> Beat {
     let t_s = now.saturating_duration_since(start).as_secs_f64();
     let timeline = &tally.timeline;
-    let place = ((t_s / timeline.width_s) as usize).saturating_sub(1);
+    let (place, tick_s) = (((t_s / timeline.width_s) as usize).saturating_sub(1), timeline.width_s);
     let tick = timeline.bins.get(place).map(|bin| timeline.tick(place, bin)).unwrap_or_default();
     let totals = timeline.bins.iter().fold((0, 0, 0.0), |(ok, failed, tokens), b| (ok + b.ok, failed + b.failed, tokens + b.tokens));
-    Beat { t_s, in_flight: tally.in_flight, tick, ok: totals.0, failed: totals.1, tokens: totals.2 }
+    Beat { t_s, in_flight: tally.in_flight, tick, tick_s, ok: totals.0, failed: totals.1, tokens: totals.2 }
 }

@@ -308,15 +308,19 @@ fn stops(level: &Level, stop: &Stop) -> Option<String> {
         .or_else(|| stop.success_rate.filter(|s| success < *s).map(|s| format!("{success} of the requests succeeded, {s} asked")))
 }
 
-/// Why a level of a ramp is no longer borne, if it is not.
+/// Why a level of a ramp is no longer borne, if it is not. Of a level that goes on, what is in flight has not failed.
 pub fn breaks(level: &Level, until: &Until) -> Option<String> {
-    let rate = level.counts.error_rate();
+    let lost = level.counts.failed + level.counts.cancelled + level.counts.dropped;
+    let ended = level.counts.ok + lost;
+    if ended == 0 && level.counts.scheduled > 0 {
+        return None;
+    }
     if level.counts.ok == 0 {
         return Some("no request succeeded".into());
     }
+    let rate = lost as f64 / ended as f64;
     if let Some(limit) = until.error_rate.filter(|l| rate > l.0) {
-        let lost = level.counts.scheduled - level.counts.ok;
-        return Some(format!("error rate {} ({lost} of {}) is over {limit}", Share(rate), level.counts.scheduled));
+        return Some(format!("error rate {} ({lost} of {ended}) is over {limit}", Share(rate)));
     }
     let broken = until.ceilings.iter().find_map(|c| c.broken_by(&level.figures).map(|v| (c, v)))?;
     Some(format!("{} {} is {}, {} allowed", broken.0.metric.word(), broken.0.stat.word(), show_ms(broken.1), show(broken.0.max)))

@@ -26,6 +26,8 @@ pub struct Sample {
     pub taken: Instant,
     /// When the request was written.
     pub sent: Instant,
+    /// Sent again, because the connection kept for it had been closed.
+    pub resent: bool,
     /// Setting up a new connection; absent when one was reused.
     pub connect: Option<Duration>,
     pub ttfb: Option<Duration>,
@@ -55,6 +57,7 @@ impl Sample {
             scheduled,
             taken,
             sent: taken,
+            resent: false,
             connect: None,
             ttfb: None,
             ttfo: None,

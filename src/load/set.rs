@@ -60,6 +60,11 @@ impl Set {
         Set { inputs: vec![OfInput::default(); inputs], ..Set::default() }
     }
 
+    /// Tokens of the complete answers.
+    pub fn tokens(&self) -> f64 {
+        self.tokens_out.mean().unwrap_or(0.0) * self.tokens_out.len() as f64
+    }
+
     /// `scheduled` is counted by the caller.
     pub fn add(&mut self, sample: &Sample, good: bool, gaps: &[u32], median_gap: u32) {
         let input = self.inputs.get_mut(sample.input);

@@ -47,6 +47,8 @@ pub struct Client {
     pub lag: Histogram,
     pub opened: u64,
     pub reused: u64,
+    /// Requests sent again because the connection kept for them had been closed.
+    pub resent: u64,
 }
 
 #[derive(Debug)]
@@ -65,8 +67,6 @@ pub struct Tally {
     whole: Set,
     kinds: BTreeMap<String, u64>,
     spans: Vec<Span>,
-    /// Token events seen while their requests still run, for live figures.
-    pub live_chunks: u64,
     /// Requests whose start was asked for.
     pub scheduled: u64,
     /// Since when, and what, for the figures of a soak's periods.
@@ -101,7 +101,6 @@ impl Tally {
             whole: Set::default(),
             kinds: BTreeMap::new(),
             spans: Vec::new(),
-            live_chunks: 0,
             scheduled: 0,
             period: None,
             interval: None,
@@ -132,8 +131,11 @@ impl Tally {
         let mut figures = set.figures(&self.setup);
         let length = (to_s - from_s).max(1e-9);
         let bins = self.timeline.within(from_s, to_s);
-        figures.output_tps = bins.iter().map(|b| b.tokens).sum::<f64>() / length;
         figures.rps_ok = set.counts.ok as f64 / length;
+        figures.output_tps = match bins.len() {
+            0 => set.tokens() / length,
+            n => bins.iter().map(|b| b.tokens).sum::<f64>() / (n as f64 * self.timeline.width_s),
+        };
         let (variation, bin_s) = variation_qps(&self.timeline, from_s, to_s);
         figures.variation_qps = variation;
         figures.qps_bin_s = bin_s;
@@ -177,6 +179,10 @@ impl Tally {
         if let Some(set) = self.spans.last_mut().filter(|s| s.to.is_none()).and_then(|s| s.set.as_mut()) {
             set.counts.dropped += 1;
         }
+        if let Some((_, set)) = &mut self.period {
+            set.counts.scheduled += 1;
+            set.counts.dropped += 1;
+        }
         let failed = super::sample::Failed {
             kind: FailureKind::ClientSaturation,
             status: None,
@@ -198,6 +204,10 @@ impl Tally {
             if let Some(set) = ticket.span.and_then(|s| self.spans.get_mut(s)).and_then(|s| s.set.as_mut()) {
                 set.counts.cancelled += 1;
             }
+            if let Some((_, set)) = &mut self.period {
+                set.counts.scheduled += 1;
+                set.counts.cancelled += 1;
+            }
         }
     }
 
@@ -213,6 +223,7 @@ impl Tally {
             Some(_) => self.client.opened += 1,
             None => self.client.reused += 1,
         }
+        self.client.resent += u64::from(sample.resent);
         // Tokens are credited to the moments at which they arrived.
         let tokens = sample.tokens_out() as f64;
         let per_chunk = if sample.chunks.is_empty() { 0.0 } else { tokens / sample.chunks.len() as f64 };
@@ -303,14 +314,16 @@ impl Tally {
         let mut spans = std::mem::take(&mut self.spans);
         let set = longest.and_then(|i| spans[i].set.as_mut()).map_or(&mut self.whole, |s| &mut **s);
         let mut figures = set.figures(&self.setup);
+        let good = if set.counts.ok == 0 { 0.0 } else { set.counts.good as f64 / set.counts.ok as f64 };
         self.spans = spans;
         (figures.total_tokens_in, figures.total_tokens_out) = totals;
-        let length = (b - a).max(1e-9);
         let bins = self.timeline.within(a, b);
         let sum = |f: &dyn Fn(&super::timeline::Bin) -> f64| bins.iter().map(f).sum::<f64>();
         let covered = (bins.len() as f64 * self.timeline.width_s).max(1e-9);
         let counts = self.whole.counts;
         if bins.is_empty() {
+            // The window holds no whole second: what is known is of the whole level.
+            let length = (to_s - from_s).max(1e-9);
             figures.output_tps = figures.total_tokens_out as f64 / length;
             figures.rps_ok = counts.ok as f64 / length;
             figures.offered_rps = counts.scheduled as f64 / length;
@@ -325,7 +338,7 @@ impl Tally {
         let asked = self.scheduled.max(counts.scheduled);
         figures.achieved = if asked == 0 { 1.0 } else { sent as f64 / asked as f64 };
         figures.slo_attainment = if counts.scheduled == 0 { 0.0 } else { counts.good as f64 / counts.scheduled as f64 };
-        figures.goodput = if counts.ok == 0 { 0.0 } else { figures.rps_ok * counts.good as f64 / counts.ok as f64 };
+        figures.goodput = figures.rps_ok * good;
         let (variation, bin_s) = variation_qps(&self.timeline, a, b);
         figures.variation_qps = variation.map(|v| match self.setup.poisson && figures.rps_ok > 0.0 {
             true => (v * v - 1.0 / (figures.rps_ok * bin_s)).max(0.0).sqrt(),

@@ -371,6 +371,9 @@ pub struct Health {
     pub open_files: u64,
     pub connections_opened: u64,
     pub connections_reused: u64,
+    /// Requests sent again because the connection kept for them had been closed meanwhile.
+    #[serde(default)]
+    pub resent: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retransmits: Option<u64>,
 }

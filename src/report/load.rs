@@ -275,13 +275,17 @@ fn limits(load: &LoadRecord, out: &mut String) {
     }
     let h = &load.health;
     out.push_str(&format!(
-        "  client: {} busy at most (mean {}) of {} threads, requests {} late (p99), stamps {} late (p99), {} connections opened, {} MiB\n",
+        "  client: {} busy at most (mean {}) of {} threads, requests {} late (p99), stamps {} late (p99), {} connections opened{}, {} MiB\n",
         percent(h.cpu_max),
         percent(h.cpu_mean),
         h.workers,
         show_ms(h.lag_p99),
         show_ms(h.stamp_lag_p99),
         h.connections_opened,
+        match h.resent {
+            0 => String::new(),
+            n => format!(", {n} requests sent again because theirs had been closed"),
+        },
         h.memory_bytes >> 20
     ));
     for problem in &h.problems {

@@ -70,8 +70,9 @@ pub fn case(case: &CaseRecord) -> String {
                     let place = if turns > 1 { format!(" (turn {})", k + 1) } else { String::new() };
                     out.push_str(&self::finding(finding, &case.file, &place));
                 }
-                for retry in &turn.exchange.transport_retries {
-                    out.push_str(&format!("    sent again after {}: {}\n", show(retry.waited), retry.reason));
+                for alike in turn.exchange.transport_retries.chunk_by(|a, b| a.reason == b.reason && a.waited == b.waited) {
+                    let times = if alike.len() > 1 { format!(" ({} times)", alike.len()) } else { String::new() };
+                    out.push_str(&format!("    sent again after {}: {}{times}\n", show(alike[0].waited), alike[0].reason));
                 }
             }
         }

@@ -105,10 +105,12 @@ impl Books {
         Ok(Reserved { books: self, price, prompt, most, settled: false })
     }
 
-    /// Takes one more request for one under way, which the service asks to be sent again; false when there is none left.
-    pub fn again(&self) -> bool {
+    /// Takes one more request for one under way, which the service asks to be sent again after a wait; false when there is none left,
+    /// or no time.
+    pub fn again(&self, wait: Duration) -> bool {
         let mut spent = self.spent.lock().expect("no panic under this lock");
-        let left = self.budget.requests.is_none_or(|max| spent.requests < max);
+        let in_time = self.budget.time.is_none_or(|max| self.started.elapsed() + wait < max);
+        let left = in_time && self.budget.requests.is_none_or(|max| spent.requests < max);
         spent.requests += u64::from(left);
         left
     }
@@ -192,7 +194,9 @@ mod tests {
     async fn a_request_sent_again_is_one_more() {
         let books = Books::new(Budget { requests: Some(2), ..Budget::default() });
         let first = books.reserve(&[], &params(1), None).await.unwrap();
-        assert!(books.again() && !books.again());
+        assert!(books.again(Duration::ZERO) && !books.again(Duration::ZERO));
+        let short = Books::new(Budget { time: Some(Duration::from_secs(2)), ..Budget::default() });
+        assert!(short.again(Duration::from_secs(1)) && !short.again(Duration::from_secs(4)));
         first.settle(&answered(1, 1));
         assert!(books.reserve(&[], &params(1), None).await.unwrap_err().contains("2 requests is used up"));
     }

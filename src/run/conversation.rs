@@ -36,7 +36,7 @@ pub(super) async fn hold(engine: &Engine, shared: &Shared, case: &Planned, versi
                 Ok(reserved) => {
                     let accept = statuses(&planned.expect);
                     let request = Request { messages: &messages, params: &params, stream, total, accept: &accept };
-                    let exchange = service.ask(&request, jitter, &|| engine.books.again()).await;
+                    let exchange = service.ask(&request, jitter, &|wait| engine.why_stopped().is_none() && engine.books.again(wait)).await;
                     reserved.settle(&exchange);
                     exchange
                 }

@@ -201,7 +201,7 @@ impl<'a> Question<'a> {
             .ask(
                 &Request { messages, params: &self.params, stream: self.service.target.stream, total: self.timeout, accept: &[] },
                 0.0,
-                &|| true,
+                &|_| true,
             )
             .await
     }

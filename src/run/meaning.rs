@@ -168,7 +168,7 @@ impl Engine {
                 total: judge.target.timeouts.total,
                 accept: &[],
             };
-            let exchange = judge.ask(&request, 0.5, &|| self.books.again()).await;
+            let exchange = judge.ask(&request, 0.5, &|wait| self.books.again(wait)).await;
             reserved.settle(&exchange);
             if let Some(failure) = &exchange.failure {
                 return Err(format!("the judge cannot be asked: {}", failure.message));

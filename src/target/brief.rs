@@ -1,7 +1,7 @@
 //! What a load needs of an event or a body: whether it carries a token, how long the text is, the counts, the end. Texts are
 //! counted, never kept.
 
-use super::chunk::{Chunk, Leaf, leaf};
+use super::chunk::{Chunk, Leaf, filtered, gave_up, leaf};
 
 /// One event of a stream, or a whole body.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Brief {
 pub enum Finish {
     Fine,
     ContentFilter,
-    /// `error` or `abort`: the service gave the answer up.
+    /// The service gave the answer up.
     GaveUp,
 }
 
@@ -47,8 +47,8 @@ pub fn read(data: &[u8]) -> Result<Brief, String> {
     let (content, reasoning, call) = choice.parts();
     (brief.content, brief.reasoning, brief.call) = (content.0, reasoning.0, call.0);
     brief.finish = choice.finish_reason().map(|reason| match reason {
-        "content_filter" => Finish::ContentFilter,
-        "error" | "abort" => Finish::GaveUp,
+        reason if filtered(reason) => Finish::ContentFilter,
+        reason if gave_up(reason) => Finish::GaveUp,
         _ => Finish::Fine,
     });
     if let Some(usage) = chunk.usage() {

@@ -21,6 +21,15 @@ pub struct Chunk<'a, T, V> {
     usage: Option<Counts>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    // What services say of a failure without `error`: FastAPI's `detail`, DashScope's and Qianfan's codes.
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error_code: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    error_msg: Said<'a>,
 }
 
 /// A chunk whose texts and structures are kept.
@@ -35,7 +44,7 @@ pub struct Choice<'a, T, V> {
     message: Option<Part<T, V>>,
     text: T,
     #[serde(borrow)]
-    finish_reason: Said<'a>,
+    finish_reason: Reason<'a>,
     pub logprobs: V,
 }
 
@@ -71,16 +80,24 @@ impl<'a, T: Leaf<'a>, V: Deserialize<'a> + Default> Chunk<'a, T, V> {
         serde_json::from_slice(data).map_err(|e| e.to_string())
     }
 
-    /// What the service says went wrong: OpenAI's `{"error": {…}}`, or the flat `{"object": "error", "message": …}` of some servers.
+    /// What the service says went wrong: OpenAI's `{"error": {…}}`, the flat `{"object": "error", "message": …}` of some servers, or, where
+    /// neither an answer nor counts stand beside it, a code, a message or a detail.
     pub fn error(&self, data: &[u8]) -> Option<String> {
-        let text = match self.error {
+        // A gateway may send the field with every event.
+        let error = self.error.filter(|error| !["\"\"", "{}", "false", "0"].contains(&error.get()));
+        let silent = self.choices.is_none() && self.usage.is_none();
+        let fine = ["", "0", "200", "ok", "success"];
+        let coded = self.code.is_some_and(|code| !fine.contains(&code.get().trim_matches('"').to_lowercase().as_str()));
+        let said = !self.error_msg.0.is_empty() || self.error_code.is_some_and(|code| code.get() != "0") || self.detail.is_some();
+        let text = match error {
             Some(error) => error.get().as_bytes(),
-            None if self.object.0 == "error" => data,
+            None if self.object.0 == "error" || silent && (said || coded) => data,
             None => return None,
         };
         // What is too deep or too large for a value is shown as it came.
         let error = serde_json::from_slice::<Value>(text).unwrap_or_else(|_| String::from_utf8_lossy(text).into());
-        Some(error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned))
+        let told = ["message", "error_msg", "detail"].into_iter().find_map(|key| error[key].as_str());
+        Some(told.map_or_else(|| error.to_string(), str::to_owned))
     }
 
     pub fn has_choices(&self) -> bool {
@@ -116,6 +133,28 @@ impl<'a, T: Leaf<'a> + PartialEq, V: Default> Choice<'a, T, V> {
     pub fn finish_reason(&self) -> Option<&str> {
         Some(&*self.finish_reason.0).filter(|reason| !reason.is_empty())
     }
+}
+
+/// Whether a service says by its `finish_reason` that it gave the answer up: vLLM and SGLang (`abort`), DeepSeek
+/// (`insufficient_system_resource`), GLM (`network_error`), gateways.
+pub fn gave_up(reason: &str) -> bool {
+    const SAID: [&str; 9] = [
+        "error",
+        "abort",
+        "aborted",
+        "cancelled",
+        "canceled",
+        "network_error",
+        "engine_error",
+        "engine_overloaded",
+        "insufficient_system_resource",
+    ];
+    SAID.iter().any(|said| reason.eq_ignore_ascii_case(said))
+}
+
+/// Whether a filter cut the answer off.
+pub fn filtered(reason: &str) -> bool {
+    ["content_filter", "sensitive"].iter().any(|said| reason.eq_ignore_ascii_case(said))
 }
 
 /// The first choice of a list, by its index; the others are alike.
@@ -155,6 +194,10 @@ where
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Said<'a>(pub Cow<'a, str>);
 
+/// Why the model stopped; SGLang's own route tells it as `{"type": …}`.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Reason<'a>(Cow<'a, str>);
+
 #[derive(Default, Clone, Copy)]
 struct Count(Option<u64>);
 
@@ -187,6 +230,19 @@ impl<'de: 'a, 'a> Leaf<'de> for Said<'a> {
         Said(self.0 + other.0)
     }
     const KEYS: &'static [&'static str] = &["text"];
+}
+
+impl<'de: 'a, 'a> Leaf<'de> for Reason<'a> {
+    fn text(text: &str) -> Self {
+        Reason(Cow::Owned(text.to_owned()))
+    }
+    fn borrowed(text: &'de str) -> Self {
+        Reason(Cow::Borrowed(text))
+    }
+    fn merge(self, other: Self) -> Self {
+        Reason(self.0 + other.0)
+    }
+    const KEYS: &'static [&'static str] = &["type"];
 }
 
 impl Leaf<'_> for Count {
@@ -255,7 +311,7 @@ macro_rules! leaf {
     )*};
 }
 pub(super) use leaf;
-leaf!(Said<'a>, Count);
+leaf!(Said<'a>, Reason<'a>, Count);
 
 #[cfg(test)]
 mod tests {
@@ -285,6 +341,14 @@ mod tests {
         assert_eq!(error(r#"{"error":{"message":"boom"}}"#).as_deref(), Some("boom"));
         assert_eq!(error(r#"{"object":"error","message":"boom"}"#).as_deref(), Some("boom"));
         assert_eq!(error(r#"{"error":null,"choices":[]}"#), None);
+        assert_eq!(error(r#"{"error":"","choices":[{"delta":{"content":"a"}}]}"#), None);
+        assert_eq!(error(r#"{"code":"DataInspectionFailed","message":"boom"}"#).as_deref(), Some("boom"));
+        assert_eq!(error(r#"{"error_code":17,"error_msg":"boom"}"#).as_deref(), Some("boom"));
+        assert_eq!(error(r#"{"detail":"boom"}"#).as_deref(), Some("boom"));
+        assert_eq!(error(r#"{"code":500,"message":"boom"}"#).as_deref(), Some("boom"));
+        for fine in [r#"{"type":"ping"}"#, "{}", r#"{"code":0,"message":"ok"}"#, r#"{"code":1,"choices":[{"text":"a"}]}"#] {
+            assert_eq!(error(fine), None, "{fine}");
+        }
         assert!(error(r#"{"error":{"code":1e999}}"#).unwrap().contains("1e999"));
     }
 

@@ -3,14 +3,13 @@
 use super::failing::{broken, chain, unreachable};
 use super::inflate::Inflate;
 use super::limits::Limiter;
-use super::open::Waited;
+use super::open::{STALE_WITHIN, Waited};
 use super::pool::{Held, Pool};
 use super::sse::Decoder;
 use super::wire::{self, TimedEvent, fail};
 use crate::exchange::{Exchange, Failure, FailureKind, TransportRetry};
 use crate::options::{Address, Api, Target};
 use crate::redact::Redactor;
-use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
 use serde_json::{Map, Value};
@@ -58,6 +57,15 @@ pub struct Request<'a> {
     pub accept: &'a [u16],
 }
 
+/// What became of a stream.
+enum Streamed {
+    /// The connection can serve again.
+    ToItsEnd,
+    InPart,
+    /// It is an ordinary body, and begins so.
+    Not(Vec<u8>),
+}
+
 enum Sent {
     Complete,
     /// Nothing reached the model; the reason, and how long the service asks to wait.
@@ -68,9 +76,6 @@ enum Sent {
     /// one. Servers close idle connections whenever they like; one that was in use just before may have broken under the request.
     Stale(Duration),
 }
-
-/// A connection that its server had closed breaks at once; one that breaks later took the request.
-const STALE_WITHIN: Duration = Duration::from_secs(1);
 
 /// An HTTP client that keeps up to `idle` connections open.
 fn client(target: &Target, ca: Option<&[u8]>, idle: usize) -> Result<reqwest::Client, String> {
@@ -191,8 +196,8 @@ impl Service {
     }
 
     /// Sends one turn, transport retries included, and gives back what came, whatever it is. `jitter` is from 0 to 1.
-    /// `again` is asked before a request is sent once more, and may forbid it.
-    pub async fn ask(&self, request: &Request<'_>, jitter: f64, again: &(dyn Fn() -> bool + Sync)) -> Exchange {
+    /// `again` is asked before a request is sent once more after a wait, and may forbid it.
+    pub async fn ask(&self, request: &Request<'_>, jitter: f64, again: &(dyn Fn(Duration) -> bool + Sync)) -> Exchange {
         let retry = self.target.transport_retry;
         let mut retries: Vec<TransportRetry> = Vec::new();
         let mut queued = Duration::ZERO;
@@ -214,12 +219,12 @@ impl Service {
                 failure.message = crate::redact::excerpt(&self.redactor.clean(&failure.message), LONGEST_MESSAGE);
             }
             match sent {
-                Sent::WithoutUsage if again() => {
+                Sent::WithoutUsage if again(Duration::ZERO) => {
                     without_usage = true;
                     continue;
                 }
                 // A service that takes no new connections went away, and perhaps because of this request.
-                Sent::Stale(rested) if !fresh && self.takes_connections().await && again() => {
+                Sent::Stale(rested) if !fresh && self.takes_connections().await && again(Duration::ZERO) => {
                     fresh = true;
                     let reason = "a connection kept open from an earlier request broke before a response came".into();
                     retries.push(TransportRetry { reason, waited: Duration::ZERO, broke: !self.pool.may_end(rested) });
@@ -227,11 +232,13 @@ impl Service {
                 }
                 // A service that asks for longer than the whole request may take will not be waited for.
                 Sent::TryAgain(reason, asked)
-                    if (retries.len() as u64) + 1 < retry.attempts && asked.is_none_or(|a| a <= request.total) && again() =>
+                    if (retries.len() as u64) + 1 < retry.attempts
+                        && asked.is_none_or(|a| a <= request.total)
+                        && again(asked.unwrap_or(backoff)) =>
                 {
                     // Between half and the whole of the backoff, so that clients that failed together do not return together.
                     let wait = asked.unwrap_or_else(|| backoff.mul_f64(0.5 + jitter / 2.0)).min(request.total);
-                    backoff *= 2;
+                    backoff = backoff.saturating_mul(2).min(request.total);
                     retries.push(TransportRetry { reason, waited: wait, broke: false });
                     tokio::time::sleep(wait).await;
                 }
@@ -310,13 +317,18 @@ impl Service {
             deadline,
             sent,
         };
-        if is_stream && (200..300).contains(&status) {
-            if self.read_stream(exchange, &mut reading, request).await {
-                self.pool.keep(reading.held);
+        let mut begun = Vec::new();
+        if (is_stream || request.stream) && (200..300).contains(&status) {
+            match self.read_stream(exchange, &mut reading, request, is_stream).await {
+                Streamed::ToItsEnd => {
+                    self.pool.keep(reading.held);
+                    return Sent::Complete;
+                }
+                Streamed::InPart => return Sent::Complete,
+                Streamed::Not(bytes) => begun = bytes,
             }
-            return Sent::Complete;
         }
-        let body = match self.read_body(&mut reading, request.total).await {
+        let body = match self.read_body(&mut reading, begun, request.total).await {
             Ok(body) => body,
             Err((failure, partial)) => {
                 exchange.answer = wire::clip(&String::from_utf8_lossy(&partial));
@@ -366,8 +378,8 @@ impl Service {
         Failure { kind: FailureKind::TooLarge, message: format!("the response is larger than {} bytes", self.target.max_response) }
     }
 
-    async fn read_body(&self, reading: &mut Reading<'_>, total: Duration) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
-        let mut body = Vec::new();
+    /// Reads a body, of which `body` has come already.
+    async fn read_body(&self, reading: &mut Reading<'_>, mut body: Vec<u8>, total: Duration) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
         let failed = |kind, message| Failure { kind, message };
         reading.deadline.as_mut().reset((reading.sent + total).into());
         loop {
@@ -391,8 +403,8 @@ impl Service {
         }
     }
 
-    /// Reads a stream into the exchange. True when it was read to its end, so that the connection can serve again.
-    async fn read_stream(&self, exchange: &mut Exchange, reading: &mut Reading<'_>, request: &Request<'_>) -> bool {
+    /// Reads a stream into the exchange. `told`: the content type says that it is one.
+    async fn read_stream(&self, exchange: &mut Exchange, reading: &mut Reading<'_>, request: &Request<'_>, told: bool) -> Streamed {
         let timeouts = &self.target.timeouts;
         let sent = reading.sent;
         let total_at = sent + request.total;
@@ -400,6 +412,7 @@ impl Service {
         let mut decoder = Decoder::default();
         let mut events: Vec<TimedEvent> = Vec::new();
         let mut plain = Vec::new();
+        let mut known = false;
         let mut has_token = false;
         let mut parsed = 0;
         let mut last_at = reading.held.open.last_read();
@@ -421,6 +434,12 @@ impl Service {
                             fail(exchange, FailureKind::SseMalformed, format!("the stream is no gzip, though its header says so: {e}"));
                             break;
                         }
+                    }
+                    if !known && !plain.trim_ascii().is_empty() {
+                        if !super::sse::is_stream(told, &plain) {
+                            return Streamed::Not(plain);
+                        }
+                        known = true;
                     }
                     if let Err(e) =
                         decoder.push(&plain, |data| events.push(TimedEvent { at, data: String::from_utf8_lossy(data).into_owned() }))
@@ -444,7 +463,7 @@ impl Service {
                     break;
                 }
                 Waited::Broke(why) => {
-                    if !events.iter().any(|e| wire::is_finish(&e.data)) {
+                    if !events.iter().any(|e| wire::is_end(&e.data)) {
                         fail(exchange, FailureKind::ConnReset, format!("the connection broke inside the stream: {why}"));
                     }
                     break;
@@ -457,7 +476,7 @@ impl Service {
                         continue;
                     }
                     // Whoever holds the stream open after its last word has answered all the same.
-                    if events.iter().any(|e| wire::is_finish(&e.data)) {
+                    if events.iter().any(|e| wire::is_end(&e.data)) {
                         break;
                     }
                     let (kind, message) = if now >= total_at {
@@ -472,9 +491,12 @@ impl Service {
                 }
             }
         }
-        let ended = ended || done && reading.rest().await;
+        let ended = ended || done && reading.held.open.rest(&mut reading.body, reading.deadline.as_mut()).await;
+        if !known && !told && exchange.failure.is_none() {
+            return Streamed::Not(Vec::new());
+        }
         wire::fold_stream(exchange, &events, sent, last_at);
-        ended
+        if ended { Streamed::ToItsEnd } else { Streamed::InPart }
     }
 
     /// True when the service still takes connections, by the way that requests take.
@@ -520,30 +542,6 @@ struct Reading<'a> {
     deadline: Pin<&'a mut Sleep>,
     /// When the request was written.
     sent: Instant,
-}
-
-impl Reading<'_> {
-    /// Reads what follows the last event. The end of the body frees the connection for the next request; true when it came, which is
-    /// not worth waiting long for.
-    async fn rest(&mut self) -> bool {
-        let soon = Instant::now() + Duration::from_millis(50);
-        // The end of a chunk, the end of a packing; whoever sends more than that does not come to an end.
-        for _ in 0..8 {
-            // Mostly it came with the last event, and no timer is needed.
-            let piece = match self.held.open.piece(&mut self.body, self.deadline.as_mut()).now_or_never() {
-                Some(piece) => piece,
-                None => {
-                    self.deadline.as_mut().reset(soon.into());
-                    self.held.open.piece(&mut self.body, self.deadline.as_mut()).await
-                }
-            };
-            match piece {
-                Waited::Came(Some(_)) => {}
-                last => return matches!(last, Waited::Came(None)),
-            }
-        }
-        false
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! One connection of a load: requests one after the other, every time taken where bytes leave the socket.
 
 use super::brief::{self, Finish};
-use super::open::{Open, Waited};
+use super::failing::broken;
+use super::open::{Open, STALE_WITHIN, Waited};
 use super::route::Route;
 use super::sse::Decoder;
 use super::wire::clip;
-use crate::exchange::FailureKind;
+use crate::exchange::{Failure, FailureKind};
 use crate::load::sample::{Failed, Sample};
 use hyper::body::Bytes;
 use hyper::header::CONTENT_TYPE;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Sends requests one after the other over a connection that is opened when it is needed.
@@ -20,13 +20,23 @@ pub struct Lane {
     decoder: Decoder,
 }
 
+/// One request of a load.
+pub struct Parcel<'a> {
+    pub body: &'a Bytes,
+    /// For the whole request.
+    pub total: Duration,
+    pub stream: bool,
+    /// Statuses beside 2xx that are fine.
+    pub accept: &'a [u16],
+}
+
 impl Lane {
     pub fn new(route: Arc<Route>) -> Lane {
         Lane { route, open: None, decoder: Decoder::default() }
     }
 
-    /// Sends one request and measures its answer into `sample`. Statuses of `accept` are as good as a 200.
-    pub async fn ask(&mut self, body: &Bytes, total: Duration, accept: &[u16], sample: &mut Sample) {
+    /// Sends one request and measures its answer into `sample`.
+    pub async fn ask(&mut self, parcel: &Parcel<'_>, sample: &mut Sample) {
         let mut fresh = false;
         loop {
             if self.open.as_ref().is_none_or(|o| !o.is_open()) {
@@ -43,13 +53,16 @@ impl Lane {
                 sample.connect = Some(began.elapsed());
                 fresh = true;
             }
-            match self.once(body, total, accept, sample).await {
-                // A connection kept open from before broke without a byte of a response: servers close idle connections whenever they
-                // like. A new one decides.
-                Some(Stale) if !fresh => self.open = None,
+            match self.once(parcel, sample).await {
+                // A connection kept open from before broke at once, without a byte of a response: servers close idle connections
+                // whenever they like. A new one decides, and the resend is counted.
+                Some(Stale(why)) if !fresh && sample.done < STALE_WITHIN && why.kind == FailureKind::ConnReset => {
+                    self.open = None;
+                    sample.resent = true;
+                }
                 stale => {
-                    if stale.is_some() {
-                        sample.failed = Some(failure(FailureKind::ConnReset, None, "the connection broke before a response came"));
+                    if let Some(Stale(why)) = stale {
+                        sample.failed = Some(failure(why.kind, None, &why.message));
                     }
                     if let Some(failed) = sample.failed.as_mut() {
                         // Before it is cut: half a secret would not be known as one.
@@ -63,28 +76,31 @@ impl Lane {
         }
     }
 
-    async fn once(&mut self, body: &Bytes, total: Duration, accept: &[u16], sample: &mut Sample) -> Option<Stale> {
+    async fn once(&mut self, parcel: &Parcel<'_>, sample: &mut Sample) -> Option<Stale> {
+        let total = parcel.total;
         let route = self.route.clone();
         let open = self.open.as_mut()?;
         if !open.ready(route.timeouts.connect).await {
-            return Some(Stale);
+            sample.done = Duration::ZERO;
+            return Some(Stale(broken("closed", &route.base_url)));
         }
-        let request = route.request(body.clone());
+        let request = route.request(parcel.body.clone());
         let sent = Instant::now();
         sample.sent = sent;
         let timeouts = &route.timeouts;
-        let first_token = timeouts.first_token.min(total);
+        // Without a stream the head of the response comes with the whole answer.
+        let first_token = if parcel.stream { timeouts.first_token.min(total) } else { total };
         let deadline = tokio::time::sleep_until((sent + first_token).into());
         tokio::pin!(deadline);
         let response = match open.head(request, deadline.as_mut()).await {
             Waited::Came(response) => response,
-            Waited::Broke(_) => {
+            Waited::Broke(why) => {
                 sample.done = sent.elapsed();
-                return Some(Stale);
+                return Some(Stale(broken(&why, &route.base_url)));
             }
             Waited::Late => {
                 sample.done = sent.elapsed();
-                let kind = if first_token < timeouts.first_token { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
+                let kind = if first_token == total { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
                 sample.failed = Some(failure(kind, None, &format!("no response within {}", crate::units::show(first_token))));
                 return None;
             }
@@ -98,7 +114,10 @@ impl Lane {
             .is_some_and(|t| t.to_ascii_lowercase().contains("text/event-stream"));
         let request_id = response.headers().get("x-request-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let mut answer = Answer { sample, status, request_id, finish: false, done: false, text: Vec::new(), last: Duration::ZERO };
-        let streamed = is_stream && (200..300).contains(&status);
+        let answered = (200..300).contains(&status);
+        // Known with the first bytes.
+        let mut streamed = (!answered).then_some(false);
+        let mut ended = false;
         self.decoder = Decoder::default();
         let mut incoming = response.into_body();
         let mut read = 0u64;
@@ -115,23 +134,28 @@ impl Lane {
                         answer.fail(FailureKind::TooLarge, format!("the response is larger than {} bytes", route.max_response));
                         break;
                     }
-                    if !streamed {
+                    if streamed.is_none() && !bytes.trim_ascii().is_empty() {
+                        streamed = Some(super::sse::is_stream(is_stream, &bytes));
+                    }
+                    if streamed == Some(false) {
                         answer.text.extend_from_slice(&bytes);
                         continue;
                     }
-                    let before = answer.sample.chunks.len();
                     if let Err(e) = self.decoder.push(&bytes, |data| answer.event(data, same_read)) {
                         answer.fail(FailureKind::SseMalformed, format!("the stream holds {e}"));
-                    }
-                    let new = answer.sample.chunks.len() - before;
-                    if new > 0 {
-                        route.events.fetch_add(new as u64, Ordering::Relaxed);
                     }
                     if answer.sample.failed.is_some() {
                         break;
                     }
+                    if answer.done {
+                        ended = open.rest(&mut incoming, deadline.as_mut()).await;
+                        break;
+                    }
                 }
-                Waited::Came(None) => break,
+                Waited::Came(None) => {
+                    ended = true;
+                    break;
+                }
                 Waited::Broke(why) => {
                     if !answer.finish {
                         answer.fail(FailureKind::ConnReset, format!("the connection broke inside the response: {why}"));
@@ -142,10 +166,14 @@ impl Lane {
                     let now = sent.elapsed();
                     let began = !answer.sample.chunks.is_empty();
                     let idle_at = answer.last + timeouts.idle;
-                    let limit = if began { idle_at } else { timeouts.first_token }.min(total);
+                    let limit = if began { idle_at } else { first_token }.min(total);
                     if now < limit {
                         deadline.as_mut().reset((sent + limit).into());
                         continue;
+                    }
+                    // Whoever holds the stream open after its last word has answered all the same.
+                    if answer.finish {
+                        break;
                     }
                     let (kind, message) = if now >= total {
                         (FailureKind::TotalTimeout, format!("the answer was not complete within {}", crate::units::show(total)))
@@ -160,13 +188,17 @@ impl Lane {
                 }
             }
         }
-        answer.close(streamed, accept);
+        answer.close(streamed.unwrap_or(is_stream), parcel.accept);
+        if !ended {
+            // What is left on the wire belongs to this answer.
+            self.open = None;
+        }
         None
     }
 }
 
-/// A connection kept open broke before a byte of the response.
-struct Stale;
+/// The connection broke before a byte of the response.
+struct Stale(Failure);
 
 fn failure(kind: FailureKind, status: Option<u16>, excerpt: &str) -> Failed {
     Failed { kind, status, excerpt: excerpt.to_owned(), request_id: None }
@@ -191,7 +223,7 @@ impl Answer<'_> {
     }
 
     fn event(&mut self, data: &[u8], same_read: bool) {
-        if self.done || self.sample.failed.is_some() {
+        if self.done || self.sample.failed.is_some() || data.trim_ascii().is_empty() {
             return;
         }
         if data.trim_ascii() == b"[DONE]" {
@@ -242,7 +274,8 @@ impl Answer<'_> {
 
     fn close(&mut self, streamed: bool, accept: &[u16]) {
         self.sample.done = self.last;
-        if accept.contains(&self.status) && self.sample.failed.is_none() {
+        // A 200 is an answer like any other, whoever lists it.
+        if accept.contains(&self.status) && !(200..300).contains(&self.status) && self.sample.failed.is_none() {
             self.sample.end = Some(self.last);
             return;
         }

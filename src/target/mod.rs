@@ -1,6 +1,7 @@
 //! A live service behind one type: sends a conversation, gives back an exchange. The only room that knows HTTP clients.
 
 mod brief;
+mod calls;
 mod chunk;
 mod embeddings;
 mod failing;
@@ -19,7 +20,7 @@ pub mod wire;
 
 pub use embeddings::embed;
 pub use http::{Request, Service};
-pub use lane::Lane;
+pub use lane::{Lane, Parcel};
 pub use ready::wait_until_ready;
 pub use route::Route;
 pub use score::Scoring;

@@ -1,5 +1,6 @@
 //! An open connection, driven by the very task that waits for the answer, so that no other task stands between the socket and the clock.
 
+use futures_util::FutureExt;
 use http_body_util::Full;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+/// A connection that its server had closed breaks at once; one that breaks later took the request.
+pub(super) const STALE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a wait for the service ended.
 pub(super) enum Waited<T> {
@@ -108,6 +112,28 @@ impl Open {
             if deadline.as_mut().poll(cx).is_ready() { Poll::Ready(Waited::Late) } else { Poll::Pending }
         })
         .await
+    }
+
+    /// Reads what follows the last event. The end of the body frees the connection for the next request; true when it came, which is
+    /// not worth waiting long for.
+    pub async fn rest(&mut self, body: &mut Incoming, mut deadline: Pin<&mut Sleep>) -> bool {
+        let soon = Instant::now() + Duration::from_millis(50);
+        // The end of a chunk, the end of a packing; whoever sends more than that does not come to an end.
+        for _ in 0..8 {
+            // Mostly it came with the last event, and no timer is needed.
+            let piece = match self.piece(body, deadline.as_mut()).now_or_never() {
+                Some(piece) => piece,
+                None => {
+                    deadline.as_mut().reset(soon.into());
+                    self.piece(body, deadline.as_mut()).await
+                }
+            };
+            match piece {
+                Waited::Came(Some(_)) => {}
+                last => return matches!(last, Waited::Came(None)),
+            }
+        }
+        false
     }
 
     /// When bytes left the socket last.

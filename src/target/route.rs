@@ -17,7 +17,6 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::percent_decode_str;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
@@ -38,10 +37,9 @@ pub struct Route {
     pub(super) timeouts: Timeouts,
     pub(super) max_response: u64,
     pub(super) redactor: Redactor,
+    pub(super) base_url: String,
     /// Stamps count from here.
     epoch: Instant,
-    /// Token events seen by all lanes of a load, for live figures.
-    pub events: AtomicU64,
 }
 
 impl Route {
@@ -113,8 +111,8 @@ impl Route {
             timeouts: target.timeouts,
             max_response: target.max_response,
             redactor: Redactor::new(target.secrets.iter().map(|secret| secret.0.clone())),
+            base_url: base_url.to_owned(),
             epoch: Instant::now(),
-            events: AtomicU64::new(0),
         })
     }
 

@@ -84,9 +84,36 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
+/// Whether a body is a stream of events, by its first bytes: services forget the content type, and send an error under that of a stream.
+/// `told` is what the content type says.
+pub fn is_stream(told: bool, first: &[u8]) -> bool {
+    let first = first.strip_prefix("\u{feff}".as_bytes()).unwrap_or(first).trim_ascii_start();
+    match first {
+        [] => told,
+        [b'{' | b'[' | b'<', ..] => false,
+        _ => told || ["data:", "event:", "id:", "retry:", ":"].iter().any(|field| first.starts_with(field.as_bytes())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_is_known_by_its_first_bytes() {
+        for (told, first, stream) in [
+            (true, "data: {}", true),
+            (false, "data: {}", true),
+            (false, "\u{feff}\n: ping", true),
+            (true, "{\"error\": 1}", false),
+            (true, "<html>", false),
+            (false, "error", false),
+            (true, "id", true),
+            (true, "", true),
+        ] {
+            assert_eq!(is_stream(told, first.as_bytes()), stream, "{first}");
+        }
+    }
 
     fn all(chunks: &[&[u8]]) -> Vec<String> {
         let mut decoder = Decoder::default();

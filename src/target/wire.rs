@@ -1,7 +1,8 @@
 //! OpenAI's wire format: the body of a request, and the answer folded from a body or from timed events.
 
-use super::chunk::{Said, Whole};
-use crate::exchange::{Body, Exchange, Failure, FailureKind, TokenLogprob, ToolCall};
+use super::calls::Calls;
+use super::chunk::{Said, Whole, gave_up};
+use crate::exchange::{Body, Exchange, Failure, FailureKind, TokenLogprob};
 use crate::options::Api;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -68,15 +69,9 @@ pub fn is_token(data: &str) -> bool {
     super::brief::read(data.as_bytes()).is_ok_and(|brief| brief.is_token())
 }
 
-/// True when an event ends the answer.
-pub fn is_finish(data: &str) -> bool {
-    super::brief::read(data.as_bytes()).is_ok_and(|brief| brief.finish.is_some())
-}
-
-/// True when a tool call has a name or arguments.
-fn calls(tool_calls: &Value) -> bool {
-    let said = |call: &Value| ["name", "arguments"].iter().any(|k| call["function"][*k].as_str().is_some_and(|t| !t.is_empty()));
-    tool_calls.as_array().is_some_and(|calls| calls.iter().any(said))
+/// True when an event ends the answer: with the reason, or with an error.
+pub fn is_end(data: &str) -> bool {
+    super::brief::read(data.as_bytes()).is_ok_and(|brief| brief.finish.is_some() || brief.error.is_some())
 }
 
 /// Folds the events of a stream into an exchange. `sent` is when the request was written, `ended` when the response was complete.
@@ -89,9 +84,14 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
     let mut finish_at = None;
     let mut done = false;
     let mut spoken = String::new();
+    let mut tool_calls = Calls::default();
     for event in events {
         if event.data.trim() == "[DONE]" {
             done = true;
+            continue;
+        }
+        // A sign of life.
+        if event.data.trim().is_empty() {
             continue;
         }
         let mut chunk = match Whole::read(event.data.as_bytes()) {
@@ -113,8 +113,8 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
         let counted = chunk.usage();
         exchange.usage = counted.or(exchange.usage);
         let mut choice = chunk.choice();
-        let (Said(content), Said(reasoning), tool_calls) = choice.parts();
-        if !content.is_empty() || !reasoning.is_empty() || calls(&tool_calls) {
+        let (Said(content), Said(reasoning), parts) = choice.parts();
+        if !content.is_empty() || !reasoning.is_empty() || Calls::say(&parts) {
             if let (true, Some(usage)) = (tokens.is_empty(), counted) {
                 // Services that count as they go (`continuous_usage_stats`) tell how many tokens their first event holds.
                 first_tokens = usage.completion_tokens.max(1);
@@ -129,13 +129,14 @@ pub fn fold_stream(exchange: &mut Exchange, events: &[TimedEvent], sent: Instant
             heard.push((event.at, spoken.len()));
         }
         exchange.reasoning.push_str(&reasoning);
-        add_calls(&mut exchange.tool_calls, &tool_calls);
+        tool_calls.add(&parts);
         if let Some(reason) = choice.finish_reason() {
             exchange.finish_reason = Some(reason.to_owned());
             finish_at.get_or_insert(event.at);
         }
         logprobs(exchange, &choice.logprobs);
     }
+    exchange.tool_calls = tool_calls.end();
     if exchange.failure.is_none() && !done && finish_at.is_none() {
         fail(
             exchange,
@@ -201,7 +202,7 @@ pub fn fold_body(exchange: &mut Exchange, body: &[u8], sent: Instant, ended: Ins
     let mut choice = chunk.choice();
     let (Said(content), Said(reasoning), tool_calls) = choice.parts();
     (exchange.answer, exchange.reasoning) = (content.into_owned(), reasoning.into_owned());
-    add_calls(&mut exchange.tool_calls, &tool_calls);
+    exchange.tool_calls = Calls::of_body(&tool_calls);
     exchange.finish_reason = choice.finish_reason().map(str::to_owned);
     ended_badly(exchange);
     logprobs(exchange, &choice.logprobs);
@@ -210,7 +211,7 @@ pub fn fold_body(exchange: &mut Exchange, body: &[u8], sent: Instant, ended: Ins
 
 /// A service that says itself that it gave up has not answered, whatever it had said by then.
 fn ended_badly(exchange: &mut Exchange) {
-    if let Some(reason @ ("error" | "abort")) = exchange.finish_reason.as_deref() {
+    if let Some(reason) = exchange.finish_reason.as_deref().filter(|reason| gave_up(reason)) {
         let message = format!("the service gave the answer up: finish_reason `{reason}`");
         fail(exchange, FailureKind::ApiError, message);
     }
@@ -231,21 +232,6 @@ pub fn clip(text: &str) -> String {
 
 pub fn fail(exchange: &mut Exchange, kind: FailureKind, message: String) {
     exchange.failure.get_or_insert(Failure { kind, message });
-}
-
-/// Adds the parts of tool calls to what came of them before.
-fn add_calls(calls: &mut Vec<ToolCall>, parts: &Value) {
-    for part in parts.as_array().into_iter().flatten() {
-        let index = part["index"].as_u64().map_or(calls.len(), |i| i as usize).min(calls.len()).min(255);
-        if index == calls.len() {
-            calls.push(ToolCall::default());
-        }
-        let call = &mut calls[index];
-        let add = |to: &mut String, from: &Value| to.push_str(from.as_str().unwrap_or_default());
-        add(&mut call.id, &part["id"]);
-        add(&mut call.name, &part["function"]["name"]);
-        add(&mut call.arguments, &part["function"]["arguments"]);
-    }
 }
 
 fn logprobs(exchange: &mut Exchange, value: &Value) {
@@ -373,15 +359,6 @@ mod tests {
         ]);
         assert_eq!(e.timing.ttft, Some(Duration::from_millis(100)));
         assert_eq!(e.timing.ttfo, Some(Duration::from_millis(200)));
-    }
-
-    #[test]
-    fn tool_calls_are_put_together() {
-        let e = stream(&[
-            r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{\"a\""}}]}}]}"#,
-            r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]},"finish_reason":"tool_calls"}]}"#,
-        ]);
-        assert_eq!(e.tool_calls, [ToolCall { id: "c".into(), name: "f".into(), arguments: "{\"a\":1}".into() }]);
     }
 
     #[test]

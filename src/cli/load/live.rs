@@ -136,9 +136,11 @@ impl Live {
                     if row.values.len() > WIDTH {
                         row.values.pop_front();
                     }
-                    row.line.set_message(format!("{name:<14} {:<WIDTH$} {text}", spark(&row.values)));
+                    // The number first: a narrow terminal cuts the end.
+                    row.line.set_message(format!("{name:<12} {text:<30} {}", spark(&row.values)));
                 };
-                show("answers/s", Some(tick.ok as f64), format!("{}", tick.ok));
+                let answers = tick.ok as f64 / beat.tick_s.max(1.0);
+                show("answers/s", Some(answers), format!("{answers:.0}"));
                 show("tokens/s", Some(tick.tps), format!("{:.0}", tick.tps));
                 show("ttft", tick.ttft_p50, format!("p50 {}  p95 {}", ms(tick.ttft_p50), ms(tick.ttft_p95)));
                 show("e2e", tick.e2e_p50, format!("p50 {}  p95 {}", ms(tick.e2e_p50), ms(tick.e2e_p95)));

@@ -84,7 +84,22 @@ pub(super) fn run(
     };
     let live = Live::start(&load.id, shared.args.quiet, load.shape.of().unit());
     live.say(&format!("{}: {}", load.id, load.shape.says()));
-    let prepared = shared.runtime.block_on(first_request(load, service));
+    // A signal is heard here, too: once the runtime has listened for one, the system no longer ends the process.
+    let prepared = shared.runtime.block_on(async {
+        tokio::select! {
+            prepared = first_request(load, service) => Ok(prepared),
+            how = signal() => Err(how),
+        }
+    });
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(how) => {
+            live.end();
+            record.why = "interrupted before it began".into();
+            record.took = began.elapsed();
+            return (record, how);
+        }
+    };
     let first = match prepared {
         Ok(first) => first,
         Err(why) => {
@@ -121,7 +136,7 @@ async fn first_request(load: &PlannedLoad, service: &Service) -> Result<Exchange
         stream: load.stream.unwrap_or(service.target.stream),
         total: input.timeout.unwrap_or(service.target.timeouts.total),
     };
-    let exchange = service.ask(&request, 0.5, &|| true).await;
+    let exchange = service.ask(&request, 0.5, &|_| true).await;
     match &exchange.failure {
         Some(failure) => Err(format!("the first request failed, and the load was not started: {}", failure.message)),
         None => Ok(exchange),
@@ -152,7 +167,7 @@ fn drive(
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut signals = std::pin::pin!(signal());
         let mut progress: Vec<crate::record::load::Tick> = Vec::new();
-        let mut progress_s = 0.0;
+        let (mut progress_s, mut progress_t) = (0.0, None);
         loop {
             tokio::select! {
                 biased;
@@ -172,7 +187,10 @@ fn drive(
                     Some(Told::Level { target }) => live.level(target),
                     Some(Told::Second(beat)) => {
                         live.beat(&beat, &watch.series);
-                        progress.push(beat.tick);
+                        // After an hour a moment of the series is longer than a second, and is told once.
+                        if progress_t.replace(beat.tick.t_s) != Some(beat.tick.t_s) {
+                            progress.push(beat.tick);
+                        }
                         if beat.t_s - progress_s >= PROGRESS_S {
                             progress_s = beat.t_s;
                             shared.journal.write(&Event::LoadProgress { id: load.id.clone(), ticks: std::mem::take(&mut progress) });
@@ -345,7 +363,7 @@ fn assemble(load: &PlannedLoad, outcome: Result<Outcome, String>, mut watch: Wat
     }
     out.settings = settings(load, first);
     out.health = client_health((&mut outcome.lag, &mut outcome.wake), probe, load, &out);
-    (out.health.connections_opened, out.health.connections_reused) = (outcome.opened, outcome.reused);
+    (out.health.connections_opened, out.health.connections_reused, out.health.resent) = (outcome.opened, outcome.reused, outcome.resent);
     crate::load::notes::add(&mut out);
     out
 }
