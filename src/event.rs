@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The first line of every journal. Under nextest each process writes one; they agree.
-    RunStarted(RunHeader),
+    RunStarted(Box<RunHeader>),
     /// A case was taken up. Without a matching end, the run was cut off here.
     CaseStarted {
         id: String,
@@ -32,7 +32,8 @@ pub enum Event {
     RunFinished(RunEnd),
 }
 
-/// Builds the record. A case that finished twice (a retry by an outer test runner) counts as it ended last.
+/// Builds the record. A case that finished twice (a retry by an outer test runner) counts as it ended last, and is flaky where it had
+/// failed before it passed.
 pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
     let mut record = RunRecord::default();
     let mut started: Vec<(u64, String)> = Vec::new();
@@ -43,7 +44,7 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
     for event in events {
         match event {
             Event::RunStarted(header) if !has_header => {
-                record.header = header;
+                record.header = *header;
                 has_header = true;
             }
             Event::RunStarted(_) => {}
@@ -55,7 +56,7 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
             Event::CaseFinished(case) => {
                 running.remove(&case.id);
                 match position.get(&case.id) {
-                    Some(&at) => record.cases[at] = *case,
+                    Some(&at) => record.cases[at] = again(std::mem::take(&mut record.cases[at]), *case),
                     None => {
                         position.insert(case.id.clone(), record.cases.len());
                         record.cases.push(*case);
@@ -73,6 +74,16 @@ pub fn fold(events: impl IntoIterator<Item = Event>) -> RunRecord {
         started.iter().enumerate().rev().map(|(i, (position, id))| (id.as_str(), (*position, i))).collect();
     record.cases.sort_by_cached_key(|c| order.get(c.id.as_str()).copied().unwrap_or((u64::MAX, 0)));
     record
+}
+
+/// A case that ran again, with what it showed before.
+fn again(before: CaseRecord, mut now: CaseRecord) -> CaseRecord {
+    if now.verdict == Verdict::Pass && matches!(before.verdict, Verdict::Fail | Verdict::Error | Verdict::Flaky) {
+        now.verdict = Verdict::Flaky;
+        now.why = format!("passed when it was run again; before: {}", before.why);
+        now.attempts.splice(0..0, before.attempts);
+    }
+    now
 }
 
 /// What is known of a case that was under way when its run ended: that it has no verdict.

@@ -31,11 +31,45 @@ impl Redactor {
         Redactor { forms: built.ok().filter(|_| !all.is_empty()).map(Arc::new) }
     }
 
+    /// Whether there is anything to replace.
+    pub fn knows_any(&self) -> bool {
+        self.forms.is_some()
+    }
+
     /// The text with every secret replaced.
     pub fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
         self.wash(&mut text);
         text
+    }
+
+    /// Replaces every secret in the texts of a JSON document. A secret of digits is not looked for in its numbers, which would be none
+    /// afterwards. Says whether there was a secret.
+    pub fn wash_json(&self, json: &mut String) -> bool {
+        let mut washed = json.clone();
+        if !self.wash(&mut washed) {
+            return false;
+        }
+        *json = match serde_json::from_str::<serde::de::IgnoredAny>(&washed) {
+            Ok(_) => washed,
+            Err(_) => match serde_json::from_str::<serde_json::Value>(json) {
+                Ok(mut value) => {
+                    self.wash_texts(&mut value);
+                    value.to_string()
+                }
+                Err(_) => washed,
+            },
+        };
+        true
+    }
+
+    fn wash_texts(&self, value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => drop(self.wash(text)),
+            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| self.wash_texts(item)),
+            serde_json::Value::Object(map) => map.values_mut().for_each(|value| self.wash_texts(value)),
+            _ => {}
+        }
     }
 
     /// Replaces every secret in place, and says whether there was one.

@@ -492,7 +492,15 @@ fn without_scenarios_nothing_passes() {
     let project = Project { dir };
     let output = project.run(&["run"]);
     assert_eq!(output.status.code(), Some(4));
-    assert!(text(&output.stderr).contains("no scenario was found"));
+    assert!(text(&output.stderr).contains("there is no scenario in scenarios; `roadworthy init` writes a first one"));
+    std::fs::write(
+        project.dir.path().join("l.yaml"),
+        "scenario: l\nloads: [ { name: a, prompt: hi, shape: { constant: { users: 1, requests: 1 } }, expect: [ error_rate: 1% ] } ]\n",
+    )
+    .unwrap();
+    let loads = project.run(&["run", "l.yaml"]);
+    assert_eq!(loads.status.code(), Some(4));
+    assert!(text(&loads.stderr).contains("l.yaml holds loads and no case; `roadworthy load` runs them"), "{}", text(&loads.stderr));
     assert_eq!(project.run(&["run", "missing.yaml"]).status.code(), Some(2));
 }
 
@@ -637,7 +645,15 @@ fn shards_merge_into_the_whole_run_and_a_missing_one_is_no_pass() {
     let lacking = project.run(&["merge", "shards/1", "shards/3", "--out", "merged"]);
     assert_eq!(lacking.status.code(), Some(3));
     assert!(text(&lacking.stderr).contains("shard 2 of 3 is missing"), "{}", text(&lacking.stderr));
-    assert_eq!(project.run(&["merge", "shards/1", "shards/1", "--out", "merged"]).status.code(), Some(2));
+    assert_eq!(project.run(&["merge", "shards/1", "shards/1", "--out", "merged"]).status.code(), Some(3));
+    // Of another run: fewer cases were asked for.
+    let other = project.run(&["run", "--shard", "1/3", "--out", "other", "-k", "case 1"]);
+    assert_eq!(other.status.code(), Some(0), "{}", text(&other.stderr));
+    let mixed = project.run(&["merge", "other", "shards/2", "shards/3", "--out", "mixed"]);
+    assert_eq!(mixed.status.code(), Some(3));
+    assert!(text(&mixed.stderr).contains("the cases or filters differ"), "{}", text(&mixed.stderr));
+    // Filters that leave nothing are no empty shard.
+    assert_eq!(project.run(&["run", "--shard", "1/3", "-k", "tpyo"]).status.code(), Some(4));
     assert_eq!(project.run(&["run", "--shard", "4/3"]).status.code(), Some(2));
     // Fewer cases than shards: the empty ones ran, too.
     project.write("scenarios/a.yaml", &cases(&[("only", "hi", "contains: hi")]));
@@ -646,6 +662,17 @@ fn shards_merge_into_the_whole_run_and_a_missing_one_is_no_pass() {
     assert_eq!(codes, [Some(0); 4]);
     let merged = project.run(&["merge", "few/1", "few/2", "few/3", "few/4", "--out", "merged2"]);
     assert!(merged.status.success() && text(&merged.stdout).contains("1 case judged: 1 pass"), "{}", text(&merged.stdout));
+}
+
+#[test]
+fn what_a_cut_run_did_not_reach_belongs_to_the_failed() {
+    let project = Project::new(&cases(&[("bad", "hi", "contains: absent"), ("b", "hi", "contains: hi"), ("c", "hi", "contains: absent")]));
+    assert_eq!(project.run(&["run", "--fail-fast", "--test-threads", "1"]).status.code(), Some(1));
+    project
+        .write("scenarios/a.yaml", &cases(&[("bad", "hi", "contains: hi"), ("b", "hi", "contains: hi"), ("c", "hi", "contains: absent")]));
+    let again = project.run(&["run", "--failed"]);
+    assert_eq!(again.status.code(), Some(1), "{}", text(&again.stdout));
+    assert!(text(&again.stdout).contains("a::c   ... FAILED"), "{}", text(&again.stdout));
 }
 
 #[test]

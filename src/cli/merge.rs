@@ -17,7 +17,7 @@ pub fn main(args: &MergeArgs) -> Exit {
         Ok(merged) => merged,
         Err(why) => {
             talk(&format!("error: {why}"));
-            return Exit::BadInput;
+            return Exit::CouldNotJudge;
         }
     };
     if let Err(why) = &complete {
@@ -72,6 +72,9 @@ fn merged(paths: &[PathBuf]) -> Result<(RunRecord, Result<(), String>), String> 
             Some(end) if end.stopped.is_none() => took = took.max(end.took),
             _ => lacking.push(format!("shard {index} was cut off")),
         }
+        if let Some(why) = merged.header.differs(&record.header).filter(|_| !merged.header.run_id.is_empty()) {
+            return Err(format!("{} is of another run than {}: {why}", path.display(), seen.values().next().unwrap_or(&path).display()));
+        }
         if merged.header.run_id.is_empty() {
             merged.header = RunHeader { planned: Some(0), ..record.header.clone() };
         }
@@ -90,7 +93,7 @@ fn merged(paths: &[PathBuf]) -> Result<(RunRecord, Result<(), String>), String> 
 
 fn write(dir: &Path, record: &RunRecord) -> std::io::Result<()> {
     let journal = Journal::open(dir, &record.header.run_id, Redactor::new(Vec::new()), false)?;
-    journal.write(&Event::RunStarted(record.header.clone()));
+    journal.write(&Event::RunStarted(Box::new(record.header.clone())));
     for (position, case) in (0u64..).zip(&record.cases) {
         journal.write(&Event::CaseStarted { id: case.id.clone(), position });
         journal.write(&Event::CaseFinished(Box::new(case.clone())));

@@ -27,15 +27,20 @@ pub struct Selection {
 
 impl Selection {
     /// Splits a plan into what is asked for and the number of what is not.
-    pub fn apply(&self, planned: Vec<Planned>) -> (Vec<Planned>, usize) {
+    pub fn apply(&self, planned: Vec<Planned>) -> Selected {
         let all = planned.len();
-        let mut kept: Vec<Planned> = planned.into_iter().filter(|case| self.wants(case)).collect();
-        if let (Some((index, of)), Some(took)) = (self.shard, &self.took) {
-            let parts = balanced(kept.iter().map(|c| c.id.as_str()), of, took);
-            kept.retain(|case| parts[case.id.as_str()] == index - 1);
+        let mut cases: Vec<Planned> = planned.into_iter().filter(|case| self.wants(case)).collect();
+        let wanted = cases.len();
+        let whole = self.shard.map(|_| fingerprint(&cases));
+        match (self.shard, &self.took) {
+            (Some((index, of)), Some(took)) => {
+                let parts = balanced(cases.iter().map(|c| c.id.as_str()), of, took);
+                cases.retain(|case| parts[case.id.as_str()] == index - 1);
+            }
+            (Some((index, of)), None) => cases.retain(|case| crate::units::fnv(case.id.bytes()) % of == index - 1),
+            (None, _) => {}
         }
-        let out = all - kept.len();
-        (kept, out)
+        Selected { left_out: all - cases.len(), cases, wanted, whole }
     }
 
     fn wants(&self, case: &Planned) -> bool {
@@ -45,8 +50,24 @@ impl Selection {
             && (self.tags.is_empty() || self.tags.iter().any(|t| case.tags.contains(t)))
             && (self.layers.is_empty() || self.layers.contains(&case.layer))
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&case.id))
-            && self.shard.filter(|_| self.took.is_none()).is_none_or(|(index, of)| crate::units::fnv(case.id.bytes()) % of == index - 1)
     }
+}
+
+/// What a selection leaves.
+#[derive(Debug)]
+pub struct Selected {
+    pub cases: Vec<Planned>,
+    pub left_out: usize,
+    /// Before they were shared out among shards.
+    pub wanted: usize,
+    /// Of a shard: what all shards together run, so that those of different runs are told apart.
+    pub whole: Option<String>,
+}
+
+/// The ids of cases, and what each of them sends.
+fn fingerprint(cases: &[Planned]) -> String {
+    let parts = cases.iter().flat_map(|case| case.id.bytes().chain([0]).chain(case.fingerprint.bytes()).chain([0]));
+    format!("{:016x}", crate::units::fnv(parts))
 }
 
 /// Gives each case its part, from 0: the longest first, each to the part that has least to do. Every shard comes to the same answer.

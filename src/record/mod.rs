@@ -89,6 +89,24 @@ pub struct RunHeader {
     /// How many cases were to be run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<u64>,
+    /// Of a shard: the fingerprint of all cases of the run it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
+}
+
+impl RunHeader {
+    /// In what two shards differ that are not of one run. Simulated services and addresses may: each shard may have its own.
+    pub fn differs(&self, other: &RunHeader) -> Option<String> {
+        let commit = |header: &RunHeader| header.labels.get("commit").cloned();
+        let pairs = [
+            ("the version of roadworthy", self.version != other.version),
+            ("the seed", self.seed != other.seed),
+            ("the commit", commit(self) != commit(other)),
+            ("`fail_on`", self.fail_on != other.fail_on),
+            ("the cases or filters", self.whole != other.whole),
+        ];
+        pairs.into_iter().find(|(_, differ)| *differ).map(|(what, _)| format!("{what} differ"))
+    }
 }
 
 /// A service as it was addressed; never holds a key.
@@ -238,6 +256,13 @@ pub struct RunEnd {
     /// Why the run stopped early, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+}
+
+impl CaseRecord {
+    /// True of a case whose run ended before it could be judged.
+    pub fn is_not_run(&self) -> bool {
+        self.skipped.as_deref().is_some_and(|why| why.starts_with("not run"))
+    }
 }
 
 impl RunRecord {

@@ -128,7 +128,7 @@ fn session(args: &LoadArgs, project: &Project, planned: Vec<PlannedLoad>, color:
     let dir = args.out.clone().unwrap_or_else(|| project.layout.root.join(&project.options.runs));
     let journal = Journal::open(&dir, &run_id, redactor.clone(), false)
         .map_err(|e| (Exit::NotWritten, format!("the record cannot be written in {}: {e}", dir.display())))?;
-    let header = Event::RunStarted(run::header(&project.options, &labels, None, args.seed, &run_id));
+    let header = Event::RunStarted(Box::new(run::header(&project.options, &labels, None, args.seed, &run_id)));
     let mut events = vec![header];
     journal.write(&events[0]);
     let hdr_log = match &args.hdr_log {

@@ -131,9 +131,18 @@ impl Reports {
     /// Writes them; every failure is told, none stops the others.
     pub(crate) fn write(&self, record: &RunRecord, redactor: &Redactor) -> Exit {
         let mut exit = Exit::Pass;
-        let publish = Publish { link: evidence_link(), attachment: self.attachment(), language: self.language };
+        let publish =
+            Publish { link: evidence_link().map(|link| redactor.clean(&link)), attachment: self.attachment(), language: self.language };
+        // What is read by programs is washed before it is rendered: a secret of digits is no number of theirs.
+        let structured = |format: &report::Format| matches!(format, report::Format::Json | report::Format::Html);
+        let any = redactor.knows_any() && self.files.iter().any(|(format, _)| structured(format));
+        let washed = any.then(|| wash(record, redactor)).flatten();
         for (format, path) in &self.files {
-            let written = format.render(record, &publish).and_then(|text| output::write_file(path, redactor.clean(&text)));
+            let rendered = match washed.as_ref().filter(|_| structured(format)) {
+                Some(washed) => format.render(washed, &publish),
+                None => format.render(record, &publish).map(|text| redactor.clean(&text)),
+            };
+            let written = rendered.and_then(|text| output::write_file(path, text));
             if let Err(why) = written {
                 talk(&format!("error: {why}"));
                 exit = Exit::NotWritten;
@@ -141,6 +150,12 @@ impl Reports {
         }
         exit
     }
+}
+
+/// The record without its secrets, where it holds any.
+fn wash(record: &RunRecord, redactor: &Redactor) -> Option<RunRecord> {
+    let mut text = serde_json::to_string(record).ok()?;
+    redactor.wash_json(&mut text).then(|| serde_json::from_str(&text).ok()).flatten()
 }
 
 impl Reports {

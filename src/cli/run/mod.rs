@@ -12,6 +12,7 @@ pub(in crate::cli) use services::{connect, history, script};
 use super::args::{Color, CommonArgs, Format, RunArgs};
 use super::output::{self, data, talk};
 use super::progress::Progress;
+use crate::cli::project::Project;
 use crate::event::{Event, fold};
 use crate::journal::Journal;
 use crate::options::Address;
@@ -46,14 +47,26 @@ pub(crate) fn main_from(args: &RunArgs, from: &Path, arguments: Option<Arguments
     }
 }
 
+/// Why there is no case, where no filter has left any out.
+fn nothing_there(args: &RunArgs, project: &Project) -> String {
+    let paths: Vec<String> = args.project.paths.iter().map(|path| path.display().to_string()).collect();
+    let looked = if paths.is_empty() { project.options.scenarios.join(", ") } else { paths.join(", ") };
+    let (scenarios, _) = project.layout.read(&args.project.paths);
+    if scenarios.iter().any(|s| !s.loads.is_empty()) {
+        return format!("{looked} holds loads and no case; `roadworthy load` runs them");
+    }
+    let hint = if paths.is_empty() { "; `roadworthy init` writes a first one" } else { "" };
+    format!("there is no scenario in {looked}{hint}")
+}
+
 fn start(args: &RunArgs, prepared: Prepared, arguments: Option<Arguments>, color: bool) -> Exit {
     let from_harness = arguments.is_some();
     let mut arguments = arguments.unwrap_or_else(|| libtest_arguments(args, &args.project.common, color));
     // A small suite may leave a shard without cases; its empty record tells the merge that it ran.
-    let empty_shard = prepared.shard.is_some() && prepared.filtered_out > 0;
+    let empty_shard = prepared.shard.is_some() && prepared.wanted > 0;
     if prepared.cases.is_empty() && !empty_shard {
         let why = match prepared.filtered_out {
-            0 => format!("no scenario was found in {}", prepared.project.options.scenarios.join(", ")),
+            0 => nothing_there(args, &prepared.project),
             n => format!("the filters leave none of {n} cases"),
         };
         talk(&format!("nothing ran: {why}"));
@@ -146,6 +159,7 @@ pub(in crate::cli) fn header(
         fail_on: Vec::new(),
         budget: Vec::new(),
         planned: None,
+        whole: None,
     }
 }
 
@@ -229,7 +243,8 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     header.budget = budget;
     // Under nextest each process knows of its own case only.
     header.planned = (!under_nextest).then_some(prepared.cases.len() as u64);
-    engine.emit(Event::RunStarted(header));
+    header.whole.clone_from(&prepared.whole);
+    engine.emit(Event::RunStarted(Box::new(header)));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len().max(1)));
     let progress = Arc::new(Progress::start(if from_harness { 0 } else { prepared.cases.len() }));

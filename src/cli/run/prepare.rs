@@ -6,7 +6,7 @@ use crate::cli::args::RunArgs;
 use crate::cli::project::{self, Opened, Project};
 use crate::diagnostic::Diagnostic;
 use crate::options::Budget;
-use crate::plan::select::Selection;
+use crate::plan::select::{Selected, Selection};
 use crate::plan::{Planned, PlannedTurn};
 use crate::record::Verdict;
 use crate::scenario::Layer;
@@ -26,6 +26,9 @@ pub(super) struct Prepared {
     pub(super) runs: PathBuf,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) shard: Option<(u64, u64)>,
+    /// Cases of all shards together, and their fingerprint.
+    pub(super) wanted: usize,
+    pub(super) whole: Option<String>,
 }
 
 /// `2/5`, or what the CI or cluster says about this job.
@@ -63,9 +66,16 @@ fn last_failures(runs: &Path, planned: &[Planned]) -> Result<Option<HashSet<Stri
     }
     let mut open: HashSet<&str> = planned.iter().map(|c| c.id.as_str()).collect();
     let mut failed = HashSet::new();
+    let mut cut_short = None;
     for _ in 0..LOOK_BACK {
         let Some(path) = journals.pop().filter(|_| !open.is_empty()) else { break };
         let record = crate::journal::read(&path).map_err(|why| vec![Diagnostic::error("bad-record", why)])?;
+        cut_short.get_or_insert(record.end.as_ref().is_none_or(|end| end.stopped.is_some()));
+        for case in record.cases.iter().filter(|case| case.is_not_run()) {
+            if open.remove(case.id.as_str()) {
+                failed.insert(case.id.clone());
+            }
+        }
         for case in record.judged() {
             let missed = matches!(case.verdict, Verdict::Fail | Verdict::Error);
             if case.is_suite() && missed && record.cases.iter().any(|c| open.contains(c.id.as_str())) {
@@ -79,6 +89,10 @@ fn last_failures(runs: &Path, planned: &[Planned]) -> Result<Option<HashSet<Stri
         for case in record.judged() {
             open.remove(case.id.as_str());
         }
+    }
+    // The last run ended before its time, and these have no verdict at all.
+    if cut_short == Some(true) {
+        failed.extend(open.into_iter().map(str::to_owned));
     }
     Ok(Some(failed))
 }
@@ -132,7 +146,7 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
         shard,
         took,
     };
-    let (cases, filtered_out) = selection.apply(planned);
+    let Selected { cases, left_out: filtered_out, wanted, whole } = selection.apply(planned);
     let scripts = scripts(&project, &cases)?;
     let mut policy = project.options.policy;
     policy.fail_on_flaky |= args.fail_on.iter().any(|v| v == "flaky");
@@ -145,7 +159,7 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
         cost: project.options.budget.cost.clone(),
     };
     let labels = labels(&args.label)?;
-    Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels, shard })
+    Ok(Prepared { project, cases, filtered_out, scripts, policy, budget, runs, labels, shard, wanted, whole })
 }
 
 pub(super) fn dry_run(prepared: &Prepared) -> String {
