@@ -64,11 +64,15 @@ impl Expr {
     pub fn compile(text: &str) -> Result<Expr, String> {
         bounded(text)?;
         let program = parse(text)?;
-        let unknown: Vec<String> =
-            program.references().variables().into_iter().filter(|name| !NAMES.contains(name)).map(str::to_owned).collect();
-        if let Some(name) = unknown.first() {
+        let (references, bound) = (program.references(), bound(text));
+        let used = references.variables();
+        if let Some(name) = used.iter().find(|name| !NAMES.contains(name) && !bound.iter().any(|b| b == *name)) {
             return Err(format!("there is no `{name}`; known: {}", NAMES.join(", ")));
         }
+        if !used.iter().any(|name| NAMES.contains(name)) {
+            return Err(format!("it looks at nothing of the answer, so it always says the same; known: {}", NAMES.join(", ")));
+        }
+        drop(references);
         if let Some(name) = unknown_field(text) {
             return Err(name);
         }
@@ -88,40 +92,131 @@ impl Expr {
     pub(super) fn judge(&self, context: &Context) -> Said {
         let text = crate::redact::excerpt(&self.text, 120);
         match self.value(context) {
-            Ok(cel::Value::Bool(met)) => Said::content(met, format!("`{text}` is {met}")),
+            Ok(cel::Value::Bool(met)) => {
+                let seen = if met { Vec::new() } else { self.seen(context) };
+                Said { evidence: seen, ..Said::content(met, format!("`{text}` is {met}")) }
+            }
             Ok(other) => Said::cannot(format!("`{text}` gives a {}, and an expectation needs true or false", other.type_of())),
-            Err(Failed::Run(e)) => Said::blind(Topic::Content, format!("`{text}` has no value: {e}")),
+            Err(Failed::Run(_)) if self.looks_at("json") && parsed(context.exchange()).is_null() => {
+                Said::blind(Topic::Content, format!("`{text}` has no value: the answer is not JSON"))
+            }
+            Err(Failed::Run(e)) => {
+                Said { evidence: self.seen(context), ..Said::blind(Topic::Content, format!("`{text}` has no value: {e}")) }
+            }
             Err(Failed::Name(name, e)) => Said::cannot(format!("`{name}` cannot be handed to the expression: {e}")),
         }
     }
 
+    fn looks_at(&self, name: &str) -> bool {
+        self.program.references().variables().contains(&name)
+    }
+
+    /// The values that the expression looks at, as far as they are short.
+    fn seen(&self, context: &Context) -> Vec<String> {
+        let place = regex::Regex::new(r"(?:^|[^.\w])((json|usage|timing|vars|status|finish_reason)((?:\.[A-Za-z_]\w*|\[\d+\])*))")
+            .expect("a constant");
+        let values: std::collections::BTreeMap<_, _> = values(context).into_iter().collect();
+        let bare = quoted(&self.text);
+        let mut out: Vec<String> = Vec::new();
+        for found in place.captures_iter(&bare) {
+            let called = bare[found.get(0).map_or(0, |m| m.end())..].starts_with('(');
+            // The last word of `json.items.all(…)` is no field.
+            let path = if called { found[3].rsplit_once('.').map_or("", |(path, _)| path) } else { &found[3] };
+            if called && path.is_empty() {
+                continue;
+            }
+            let steps = path.replace('[', ".").replace(']', "");
+            let at = steps.split('.').filter(|s| !s.is_empty()).try_fold(values.get(&found[2]), |at, step| {
+                Some(match step.parse::<usize>() {
+                    Ok(i) => at?.get(i),
+                    Err(_) => at?.get(step),
+                })
+            });
+            let shown = at.flatten().map_or_else(|| "not there".to_owned(), ToString::to_string);
+            let line = format!("{}{path} is {}", &found[2], crate::redact::excerpt(&shown, 80));
+            if !out.contains(&line) && out.len() < 6 {
+                out.push(line);
+            }
+        }
+        out
+    }
+
     fn value(&self, context: &Context) -> Result<cel::Value, Failed> {
-        let exchange = context.exchange();
-        let timing = &exchange.timing;
-        let ms = |d: Option<std::time::Duration>| d.map(|d| d.as_secs_f64() * 1e3);
-        let parsed: serde_json::Value = serde_json::from_str(super::json::unfence(&exchange.answer).0).unwrap_or_default();
-        let values = [
-            ("answer", json!(exchange.answer)),
-            ("reasoning", json!(exchange.reasoning)),
-            ("json", parsed),
-            ("usage", json!(exchange.usage)),
-            (
-                "timing",
-                json!({"ttft_ms": ms(timing.ttft), "ttfo_ms": ms(timing.ttfo), "ttfb_ms": ms(timing.ttfb), "tpot_ms": ms(timing.tpot),
-                    "e2e_ms": ms(timing.e2e), "max_gap_ms": ms(timing.max_gap)}),
-            ),
-            ("vars", json!(context.vars)),
-            ("status", json!(exchange.status)),
-            ("headers", json!(exchange.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>())),
-            ("tool_calls", json!(exchange.tool_calls)),
-            ("finish_reason", json!(exchange.finish_reason)),
-        ];
         let mut names = cel::Context::default();
-        for (name, value) in values {
-            names.add_variable(name, value).map_err(|e| Failed::Name(name, e.to_string()))?;
+        for (name, value) in values(context) {
+            names.add_variable(name, signed(value)).map_err(|e| Failed::Name(name, e.to_string()))?;
         }
         self.program.execute(&names).map_err(Failed::Run)
     }
+}
+
+/// The answer read as JSON; null where it is none.
+fn parsed(exchange: &Exchange) -> serde_json::Value {
+    serde_json::from_str(super::json::unfence(&exchange.answer).0).unwrap_or_default()
+}
+
+/// What an expression may look at.
+fn values(context: &Context) -> Vec<(&'static str, serde_json::Value)> {
+    let exchange = context.exchange();
+    let timing = &exchange.timing;
+    let ms = |d: Option<std::time::Duration>| d.map(|d| d.as_secs_f64() * 1e3);
+    vec![
+        ("answer", json!(exchange.answer)),
+        ("reasoning", json!(exchange.reasoning)),
+        ("json", parsed(exchange)),
+        ("usage", json!(exchange.usage)),
+        (
+            "timing",
+            json!({"ttft_ms": ms(timing.ttft), "ttfo_ms": ms(timing.ttfo), "ttfb_ms": ms(timing.ttfb), "tpot_ms": ms(timing.tpot),
+                    "e2e_ms": ms(timing.e2e), "max_gap_ms": ms(timing.max_gap)}),
+        ),
+        ("vars", json!(context.vars)),
+        ("status", json!(exchange.status)),
+        ("headers", json!(exchange.headers.iter().cloned().collect::<std::collections::BTreeMap<_, _>>())),
+        ("tool_calls", json!(exchange.tool_calls)),
+        ("finish_reason", json!(exchange.finish_reason)),
+    ]
+}
+
+/// Whole numbers as CEL's literals are, which have a sign: `json.price * 2` would else multiply two kinds that do not mix.
+fn signed(value: serde_json::Value) -> Signed {
+    match value {
+        serde_json::Value::Null => Signed::Null(()),
+        serde_json::Value::Bool(b) => Signed::Bool(b),
+        serde_json::Value::Number(n) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
+            (Some(n), _, _) => Signed::Whole(n),
+            (None, Some(n), _) => Signed::Large(n),
+            (None, None, n) => Signed::Float(n.unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(text) => Signed::Text(text),
+        serde_json::Value::Array(items) => Signed::List(items.into_iter().map(signed).collect()),
+        serde_json::Value::Object(map) => Signed::Map(map.into_iter().map(|(key, value)| (key, signed(value))).collect()),
+    }
+}
+
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Signed {
+    Null(()),
+    Bool(bool),
+    Whole(i64),
+    Large(u64),
+    Float(f64),
+    Text(String),
+    List(Vec<Signed>),
+    Map(std::collections::BTreeMap<String, Signed>),
+}
+
+/// The expression without its texts.
+fn quoted(text: &str) -> String {
+    let quoted = regex::Regex::new(r#""[^"]*"|'[^']*'"#).expect("a constant");
+    quoted.replace_all(text, "''").into_owned()
+}
+
+/// Names that the macros of CEL bind: `json.items.all(i, i.n > 0)`.
+fn bound(text: &str) -> Vec<String> {
+    let binds = regex::Regex::new(r"\.(?:all|exists|exists_one|map|filter)\(\s*([A-Za-z_]\w*)\s*,").expect("a constant");
+    binds.captures_iter(&quoted(text)).map(|c| c[1].to_owned()).collect()
 }
 
 const TIMING: &[&str] = &["ttft_ms", "ttfo_ms", "ttfb_ms", "tpot_ms", "e2e_ms", "max_gap_ms"];
@@ -129,10 +224,8 @@ const USAGE: &[&str] = &["prompt_tokens", "completion_tokens", "cached_tokens", 
 
 /// A field of `timing` or `usage` that does not exist, and what does. Texts in quotes are no fields.
 fn unknown_field(text: &str) -> Option<String> {
-    let quoted = regex::Regex::new(r#""[^"]*"|'[^']*'"#).expect("a constant");
     let field = regex::Regex::new(r"(?:^|[^.\w])(timing|usage)\.([A-Za-z_]\w*)").expect("a constant");
-    let bare = quoted.replace_all(text, "''").into_owned();
-    field.captures_iter(&bare).find_map(|c| {
+    field.captures_iter(&quoted(text)).find_map(|c| {
         let known = if &c[1] == "timing" { TIMING } else { USAGE };
         (!known.contains(&&c[2])).then(|| format!("`{}` has no `{}`; known: {}", &c[1], &c[2], known.join(", ")))
     })
@@ -161,28 +254,37 @@ mod tests {
         assert_eq!(judge("answer.contains('你好') && size(answer) > 1", "你好！"), Outcome::Met);
         assert_eq!(judge("json.items[0].n == 3", r#"{"items":[{"n":3}]}"#), Outcome::Met);
         assert_eq!(judge("json.missing == 3", "{}"), Outcome::Missed);
+        for text in [
+            "json.price * 2 == 10",
+            "json.price + 1 == 6 && json.price - 7 < 0",
+            "json.items.all(i, i.n > 0)",
+            "!json.items.exists(x, x.n > 9)",
+        ] {
+            assert_eq!(judge(text, r#"{"price":5,"items":[{"n":3}]}"#), Outcome::Met, "{text}");
+        }
         assert!(Expr::compile("size(answer)").unwrap_err().contains("needs true or false"));
     }
 
     #[test]
     fn wrong_expressions_are_told_before_anything_is_sent() {
         assert!(Expr::compile("answer.contains(").is_err());
+        assert!(Expr::compile("'ok' == 'ok'").unwrap_err().contains("nothing of the answer"));
         assert!(Expr::compile("anwser == 'x'").unwrap_err().contains("anwser"));
         assert!(Expr::compile("answer.containz('x')").unwrap_err().contains("containz"));
     }
 
     #[test]
     fn what_would_take_the_stack_is_refused() {
-        let deep = |n: usize| format!("{}true{}", "(".repeat(n), ")".repeat(n));
+        let deep = |n: usize| format!("{}answer == ''{}", "(".repeat(n), ")".repeat(n));
         let long = |n: usize| format!("answer == 'x'{}", " + 'x'".repeat(n));
         // The stack that a worker has.
         let small = |text: String| {
             std::thread::Builder::new().stack_size(2 << 20).spawn(move || Expr::compile(&text).map(drop)).unwrap().join().unwrap()
         };
-        assert!(small(deep(30)).is_ok() && small(format!("{}1{} == [1]", "[".repeat(30), "]".repeat(30))).is_ok());
+        assert!(small(deep(30)).is_ok() && small(format!("{}answer{} == [1]", "[".repeat(30), "]".repeat(30))).is_ok());
         for text in [deep(100), deep(100_000), long(500), "true ? ".repeat(200) + "true" + &" : false".repeat(200)] {
             assert!(small(text).unwrap_err().contains("more than"));
         }
-        assert!(small("true".to_owned() + &" && true".repeat(300)).is_ok());
+        assert!(small("answer == ''".to_owned() + &" && true".repeat(300)).is_ok());
     }
 }

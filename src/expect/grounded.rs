@@ -5,7 +5,9 @@
 
 use super::Said;
 use super::distance::words;
+use regex::Regex;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// Words that say nothing about the subject.
 const EMPTY: &[&str] = &[
@@ -235,6 +237,7 @@ pub(super) fn weigh_by(answer: &str, context: &str, question: &str, strange: &dy
     let (known, asked_figures) = (figures(context), figures(question));
     sentences(answer)
         .into_iter()
+        .filter(|sentence| !is_courtesy(sentence))
         .map(|sentence| {
             let about = content(sentence);
             let weighed = about.iter().filter(|w| !asked.contains(*w)).count();
@@ -259,6 +262,16 @@ pub(super) fn weigh_by(answer: &str, context: &str, question: &str, strange: &dy
             Support { sentence: sentence.to_owned(), overlap, missing }
         })
         .collect()
+}
+
+/// A greeting or a closing word, which claims nothing.
+fn is_courtesy(sentence: &str) -> bool {
+    static COURTESY: LazyLock<Regex> = LazyLock::new(|| {
+        let greeting = r"(?:尊敬的.{0,6})?(?:您|你|大家)好(?:呀|啊)?|hello(?: there)?|hi(?: there)?|thank you|thanks|谢谢(?:您|你)?(?:的提问|的咨询)?|感谢(?:您|你)的(?:提问|咨询|耐心等待)";
+        let closing = r"希望(?:以上(?:信息|内容|回答))?(?:能|可以)?(?:对(?:您|你))?(?:有所|有)?(?:帮助|帮到(?:您|你))|祝(?:您|你)(?:生活|购物|使用)?愉快|i hope (?:this|that) helps|hope (?:this|that) helps|如有(?:其他|任何)?(?:问题|疑问)[,，]?(?:欢迎|请)随时(?:提问|咨询|联系我|联系我们|告诉我)|(?:please )?let me know if you have (?:any )?(?:other |more |further )?questions";
+        Regex::new(&format!(r"(?i)^[\s*#-]*(?:{greeting}|{closing})[\s!！,，。.~～😊]*$")).expect("a constant pattern")
+    });
+    COURTESY.is_match(sentence.trim())
 }
 
 /// The parts between commas, and the whole when it is short.

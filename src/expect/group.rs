@@ -217,6 +217,7 @@ fn over_history(wanted: &Consistency, expectation: &Expectation, attempt: &Attem
 
 fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchange], fetched: &[Fetched]) -> Said {
     let n = answers.len();
+    let mut stateless = false;
     let mut parts: Vec<(bool, String)> = Vec::new();
     let mut evidence = Vec::new();
     if let Some(min) = wanted.exact {
@@ -245,6 +246,7 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
     if let Some(min) = wanted.same_facts {
         let mut counts: BTreeMap<Facts, usize> = BTreeMap::new();
         exchanges.iter().for_each(|e| *counts.entry(Facts::of(e)).or_default() += 1);
+        stateless = counts.keys().all(|facts| *facts == Facts::default());
         let most = counts.iter().max_by_key(|(_, n)| **n).map(|(facts, n)| (facts.clone(), *n)).unwrap_or_default();
         let share = most.1 as f64 / n as f64;
         let told = format!("{} of {n} answers state the same key facts ({}, expected {})", most.1, bounded(most.1, n), percent(min));
@@ -273,6 +275,11 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
         }
     }
     let met = parts.iter().all(|(met, _)| *met);
+    if met && stateless {
+        let why =
+            "no answer states a number, a name or a field, so that their facts cannot be compared; `exact`, `overlap` and `similarity` can";
+        return Said::unsure(Topic::Content, why);
+    }
     let told: Vec<String> = parts.into_iter().filter(|(ok, _)| met || !ok).map(|(_, why)| why).collect();
     Said { evidence: if met { Vec::new() } else { evidence }, ..Said::content(met, told.join("; ")) }
 }

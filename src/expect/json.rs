@@ -14,8 +14,8 @@ use std::fmt;
 pub struct JsonPath {
     text: String,
     path: Option<serde_json_path::JsonPath>,
-    /// Of a path such as `$.items[*].name`: the items, and the key that each should have.
-    items: Option<(serde_json_path::JsonPath, String)>,
+    /// Of a path such as `$.items[*].name`: the items, and what each should have.
+    items: Option<(serde_json_path::JsonPath, serde_json_path::JsonPath)>,
 }
 
 impl JsonPath {
@@ -29,18 +29,18 @@ impl JsonPath {
             return Err(format!("`{text}` is neither a JSON path such as `$.name` nor a pointer such as `/name`"));
         };
         let items = path.as_ref().and_then(|_| {
-            let (items, key) = text.rsplit_once('.').filter(|(items, _)| items.ends_with("[*]") || items.ends_with(".*"))?;
-            let plain = key.chars().all(|c| c.is_alphanumeric() || c == '_');
-            Some((serde_json_path::JsonPath::parse(items).ok().filter(|_| plain && !key.is_empty())?, key.to_owned()))
+            let (items, rest) = text.split_at_checked(several(text)?)?;
+            let rest = serde_json_path::JsonPath::parse(&format!("${rest}")).ok().filter(|_| !rest.is_empty())?;
+            Some((serde_json_path::JsonPath::parse(items).ok()?, rest))
         });
         Ok(JsonPath { text: text.to_owned(), path, items })
     }
 
-    /// How many of the items that a `*` stands for lack the key behind it, and how many there are.
+    /// How many of the items that a `*`, a slice or a filter stands for lack what is asked of each, and how many there are.
     fn lacking(&self, value: &Value) -> Option<(usize, usize)> {
-        let (items, key) = self.items.as_ref()?;
+        let (items, rest) = self.items.as_ref()?;
         let all = items.query(value).all();
-        let lacking = all.iter().filter(|item| item.get(key).is_none()).count();
+        let lacking = all.iter().filter(|item| rest.query(item).is_empty()).count();
         (lacking > 0).then_some((lacking, all.len()))
     }
 
@@ -50,6 +50,46 @@ impl JsonPath {
             None => value.pointer(&self.text).into_iter().collect(),
         }
     }
+}
+
+/// Where the last segment ends that stands for several values: `[*]`, `.*`, `[0:2]`, `[0,1]`, `[?…]`. Nothing of a path with `..`, which
+/// finds what there is at any depth.
+fn several(path: &str) -> Option<usize> {
+    let bytes = path.as_bytes();
+    let (mut i, mut last) = (1, None);
+    while i < bytes.len() {
+        match bytes[i] {
+            b'.' if bytes.get(i + 1) == Some(&b'.') => return None,
+            b'.' if bytes.get(i + 1) == Some(&b'*') => {
+                i += 2;
+                last = Some(i);
+            }
+            b'[' => {
+                let (mut depth, mut quote, mut many) = (0usize, None, matches!(bytes.get(i + 1), Some(b'*' | b'?')));
+                while i < bytes.len() {
+                    match (quote, bytes[i]) {
+                        (Some(_), b'\\') => i += 1,
+                        (Some(open), c) if open == c => quote = None,
+                        (Some(_), _) => {}
+                        (None, c @ (b'"' | b'\'')) => quote = Some(c),
+                        (None, b'[') => depth += 1,
+                        (None, b']') => depth -= 1,
+                        (None, b':' | b',') if depth == 1 => many = true,
+                        _ => {}
+                    }
+                    i += 1;
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                if many {
+                    last = Some(i);
+                }
+            }
+            _ => i += 1,
+        }
+    }
+    last
 }
 
 impl PartialEq for JsonPath {
@@ -216,6 +256,7 @@ pub(super) fn paths(text: &str, checks: &[(JsonPath, JsonCheck)]) -> Said {
         Err(said) => return *said,
     };
     let mut wrong: Vec<(Outcome, String)> = Vec::new();
+    let mut unseen = 0;
     for (path, check) in checks {
         let found = path.find(&value);
         if check.exists == Some(false) {
@@ -223,6 +264,8 @@ pub(super) fn paths(text: &str, checks: &[(JsonPath, JsonCheck)]) -> Said {
             continue;
         }
         if found.is_empty() {
+            // Of a value that is not there nothing is known, neither that it is so nor, under `not`, that it is otherwise.
+            unseen += usize::from(check.exists != Some(true));
             wrong.push((Outcome::Missed, format!("{path} does not exist")));
         } else if let Some((lacking, all)) = path.lacking(&value) {
             wrong.push((Outcome::Missed, format!("{path} does not exist in {lacking} of {all} items")));
@@ -237,11 +280,12 @@ pub(super) fn paths(text: &str, checks: &[(JsonPath, JsonCheck)]) -> Said {
     let Some(outcome) = wrong.iter().map(|(outcome, _)| *outcome).reduce(Outcome::and) else {
         return Said::when(true, Topic::Schema, format!("all {} paths are as expected{fence}", checks.len()));
     };
+    let blind = unseen == wrong.len();
     // What decides is told first.
     wrong.sort_by_key(|(seen, _)| *seen != outcome);
     let mut told = wrong.into_iter().map(|(_, why)| why);
     let why = format!("{}{fence}", told.next().unwrap_or_default());
-    Said { outcome, evidence: told.collect(), ..Said::when(false, Topic::Schema, why) }
+    Said { outcome, evidence: told.collect(), blind, ..Said::when(false, Topic::Schema, why) }
 }
 
 fn show(value: &Value) -> String {
@@ -360,6 +404,26 @@ mod tests {
         assert_eq!(JsonPath::parse("$.items[0].name").unwrap().find(&value), [&Value::from("x")]);
         assert_eq!(JsonPath::parse("/items/0/name").unwrap().find(&value), [&Value::from("x")]);
         assert!(JsonPath::parse("items").is_err() && JsonPath::parse("$.items[").is_err());
+    }
+
+    #[test]
+    fn each_item_of_several_must_have_it() {
+        let answer = r#"{"items":[{"name":"a","price":{"amount":5}},{"nam":"b","price":{}}]}"#;
+        let checks = |path: &str| [(JsonPath::parse(path).unwrap(), JsonCheck { exists: Some(true), ..JsonCheck::default() })];
+        for path in [
+            "$.items[*].name",
+            "$.items[*]['name']",
+            "$.items[*].price.amount",
+            "$.items[0:2].name",
+            "$.items[0,1].name",
+            "$.items[?@.price].name",
+        ] {
+            let said = paths(answer, &checks(path));
+            assert!(said.outcome == Outcome::Missed && said.why.contains("1 of 2 items"), "{path}: {}", said.why);
+        }
+        for path in ["$.items[0].name", "$.items[*].price", "$..name", "$.items[?@.name].name"] {
+            assert_eq!(paths(answer, &checks(path)).outcome, Outcome::Met, "{path}");
+        }
     }
 
     #[test]

@@ -372,10 +372,10 @@ fn of_check(check: &Check, expectation: &Expectation, context: &Context) -> Said
         Check::Readable => safety::readable(text),
         Check::NoRepetition { max } => safety::no_repetition(text, *max),
         Check::NoSecrets { allow } => {
-            let said = safety::no_secrets(text, context.system, allow);
+            let said = safety::no_secrets(text, context.system, context.ground, allow);
             // Whoever asks the service sees what it thought, too.
             if said.outcome == Outcome::Met && expectation.of == Of::Answer && !exchange.reasoning.is_empty() {
-                let thought = safety::no_secrets(&exchange.reasoning, context.system, allow);
+                let thought = safety::no_secrets(&exchange.reasoning, context.system, context.ground, allow);
                 Said { why: thought.why.replacen("answer", "reasoning", 1), ..thought }
             } else {
                 said

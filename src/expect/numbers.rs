@@ -35,7 +35,7 @@ pub fn find(text: &str) -> Vec<Found> {
         };
         let (sign, start) = scan.sign(i);
         let text = |from: usize, to: usize| scan.chars[from.min(to)..to.min(scan.chars.len())].iter().collect::<String>();
-        let (before, after) = (text(start.saturating_sub(6), start), text(end, end + 24));
+        let (before, after) = (text(start.saturating_sub(6), start), text(end, end + LOOKED_AT));
         found.push(Found {
             value: sign * value,
             before: before.trim_end().to_owned(),
@@ -100,6 +100,11 @@ impl Scan {
                 if factor >= last || more * factor >= last {
                     break;
                 }
+                // 3万5: thousands, as one says it.
+                if factor == 1.0 && to == end + 1 && last >= 1e3 {
+                    (value, end) = (value + more * last / 10.0, after);
+                    break;
+                }
                 (value, end, last) = (value + more * factor, after, factor);
                 if factor == 1.0 {
                     break;
@@ -161,13 +166,39 @@ impl Scan {
         while let Some(unit) = self.at(i).and_then(unit) {
             let kilo = self.at(i) == Some('千') && self.at(i + 1).is_some_and(|c| KILO.contains(c));
             // 百分之五 and 10 十分 are something else.
-            if kilo || self.starts(i + 1, "分之") || self.starts(i, "十") {
+            if kilo || self.starts(i + 1, "分之") || self.starts(i, "十") || self.starts(i, "百分点") {
                 break;
             }
             factor *= unit;
             i += 1;
         }
-        if factor > 1.0 { (factor, i) } else { (1.0, end) }
+        if factor > 1.0 { (factor, i) } else { self.scale(end) }
+    }
+
+    /// The factor of `million`, and of `M` behind an amount of money, and where it ends.
+    fn scale(&self, end: usize) -> (f64, usize) {
+        let from = if self.at(end) == Some(' ') { end + 1 } else { end };
+        let word: String = self.chars[from.min(self.chars.len())..].iter().take_while(|c| c.is_ascii_alphabetic()).take(9).collect();
+        let factor = match word.to_lowercase().as_str() {
+            "thousand" => 1e3,
+            "million" => 1e6,
+            "billion" | "bn" => 1e9,
+            "trillion" => 1e12,
+            short @ ("k" | "m" | "b") if from == end && self.is_money(end) => match short {
+                "k" => 1e3,
+                "m" => 1e6,
+                _ => 1e9,
+            },
+            _ => return (1.0, end),
+        };
+        (factor, from + word.len())
+    }
+
+    /// Whether a sign of money stands before the digits that end here.
+    fn is_money(&self, end: usize) -> bool {
+        let digits = (0..end).rev().take_while(|i| self.chars[*i].is_ascii_digit() || matches!(self.chars[*i], '.' | ',')).count();
+        let before = (end - digits).checked_sub(1).and_then(|i| self.at(i));
+        before.is_some_and(|c| "$€£¥￥".contains(c))
     }
 
     /// A numeral in Chinese characters, unless it is part of a word.
@@ -190,6 +221,14 @@ impl Scan {
         }
         // 千万不要, 百姓, 万分: units that nothing multiplies.
         if run.iter().all(|c| matches!(c, '百' | '千' | '万' | '萬' | '亿' | '億' | '佰' | '仟')) {
+            return None;
+        }
+        // 两三天, 七八个: about so many.
+        let plain = |c: char| numeral(&c.to_string()).filter(|_| unit(c).is_none());
+        if let [a, b] = run
+            && let (Some(a), Some(b)) = (plain(*a), plain(*b))
+            && b == a + 1.0
+        {
             return None;
         }
         let kilo = run.last() == Some(&'千') && !run.contains(&'万') && next.is_some_and(|c| KILO.contains(c));
@@ -271,8 +310,20 @@ impl Scan {
     }
 }
 
+/// A text that is a number with what it counts: `24个月`, `3-5 days`. Not of one so long that only a part of it would be compared.
+pub(super) fn with_unit(text: &str) -> Option<(f64, String)> {
+    let first = find(text).into_iter().next()?;
+    let sure = first.before.is_empty() && !first.after.is_empty() && first.after.chars().count() < LOOKED_AT - 2 && !text.starts_with('0');
+    // 2.0.1 is no number.
+    let dotted = first.after.starts_with(['.', ',', ':']);
+    (sure && !dotted).then_some((first.value, first.after))
+}
+
+/// Characters behind a number that are kept.
+const LOOKED_AT: usize = 24;
+
 /// Whether a unit stands at the number: behind it, or before it as `￥` does. Marks of emphasis and 多, 余 may stand between.
-fn has_unit(found: &Found, unit: &str) -> bool {
+pub(super) fn has_unit(found: &Found, unit: &str) -> bool {
     let unit = half_width(unit).to_lowercase();
     let after = found.after.to_lowercase();
     let after = after.trim_start_matches(|c: char| c.is_whitespace() || "*_`~多余餘几幾来來".contains(c));
@@ -282,7 +333,9 @@ fn has_unit(found: &Found, unit: &str) -> bool {
     let behind = after.strip_prefix(unit.as_str()).is_some_and(|rest| {
         // A longer word is another unit; the plural of a word is not.
         let rest = if unit.len() > 2 { rest.strip_prefix('s').unwrap_or(rest) } else { rest };
-        !unit.ends_with(letters) || !rest.starts_with(letters)
+        // 100 m² are no metres, 100分钟 no points.
+        let goes_on = unit.ends_with(letters) && rest.starts_with(|c: char| letters(c) || "²³^".contains(c));
+        !(goes_on || unit.ends_with('分') && rest.starts_with(['钟', '鐘']))
     });
     behind || before.strip_suffix(unit.as_str()).is_some_and(|rest| !unit.starts_with(letters) || !rest.ends_with(letters))
 }
@@ -373,6 +426,25 @@ mod tests {
     }
 
     #[test]
+    fn scales_and_ways_of_speaking() {
+        for (text, value) in [
+            ("1.2 million users", 1.2e6),
+            ("$1.5M", 1.5e6),
+            ("3 billion dollars", 3e9),
+            ("涨到3万5", 35_000.0),
+            ("提高5百分点", 5.0),
+            ("二○二六年", 2026.0),
+            ("叁拾叄元", 33.0),
+            ("a 7B model", 7.0),
+            ("4K 屏幕", 4.0),
+        ] {
+            assert_eq!(values(text), [value], "{text}");
+        }
+        // About two or three are not 23.
+        assert!(!values("两三天").contains(&23.0) && !values("七八个人").contains(&78.0));
+    }
+
+    #[test]
     fn a_unit_is_a_word_of_its_own() {
         let asks = |text: &str, n: f64, unit: &str| {
             let check = NumberCheck { any: vec![n], units: vec![unit.into()], ..NumberCheck::default() };
@@ -388,9 +460,15 @@ mod tests {
         ] {
             assert!(asks(text, n, unit), "{text}");
         }
-        for (text, n, unit) in
-            [("500 msg", 500.0, "ms"), ("5 minutes", 5.0, "m"), ("100 mm", 100.0, "m"), ("1067kmh", 1067.0, "km"), ("5 ms", 5.0, "m")]
-        {
+        for (text, n, unit) in [
+            ("500 msg", 500.0, "ms"),
+            ("5 minutes", 5.0, "m"),
+            ("100 mm", 100.0, "m"),
+            ("100m²", 100.0, "m"),
+            ("100分钟", 100.0, "分"),
+            ("1067kmh", 1067.0, "km"),
+            ("5 ms", 5.0, "m"),
+        ] {
             assert!(!asks(text, n, unit), "{text}");
         }
     }

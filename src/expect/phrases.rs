@@ -3,6 +3,8 @@
 use super::Said;
 use super::chinese::half_width;
 use super::refusal::refusal;
+use regex::Regex;
+use std::sync::LazyLock;
 
 const QUESTIONS: &[&str] = &[
     "请问您",
@@ -91,6 +93,27 @@ const REQUESTS: &[&str] = &[
     "need to know",
 ];
 
+/// Requests with a word between their parts.
+static ASKED_FOR: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r"(?:麻烦|麻煩|烦请|煩請|请|請|方便).{0,6}(?:提供|告诉我|告訴我|告知|说一下|說一下|发一下|發一下|补充|補充|说明|說明)|需要(?:您|你)的|\bi(?:'ll| will)? need your\b";
+    Regex::new(pattern).expect("a constant pattern")
+});
+
+/// Offers, unless they ask which.
+const OFFERS: &[&str] = &[
+    "需要我",
+    "您看可以吗",
+    "您看可以嗎",
+    "要不要",
+    "你知道吗",
+    "您知道吗",
+    "你知道嗎",
+    "would you like to know",
+    "would you like me to",
+    "do you want me to",
+    "shall i",
+];
+
 /// Courtesy, which asks for nothing that is missing.
 const COURTESY: &[&str] = &[
     "还有什么",
@@ -104,6 +127,9 @@ const COURTESY: &[&str] = &[
     "any more questions",
     "如有",
     "其他问题",
+    "其他帮助",
+    "其他需要",
+    "其他幫助",
     "can i help",
     "may i help",
     "can i assist",
@@ -118,9 +144,13 @@ pub(super) fn asks_back(text: &str, also: &[String]) -> Said {
     let asking = super::grounded::sentences(text).into_iter().find(|sentence| {
         let have = plain(sentence);
         let question = have.ends_with('?');
-        let request = first_of(sentence, REQUESTS, also).is_some();
-        let courtesy = COURTESY.iter().any(|p| have.contains(p));
-        (request || question && (have.contains("请问") || first_of(sentence, QUESTIONS, &[]).is_some() || of_you(&have))) && !courtesy
+        let request = first_of(sentence, REQUESTS, also).is_some() || ASKED_FOR.is_match(&have);
+        let which = ["哪", "什么", "什麼", "几", "多少", "which", "what "].iter().any(|w| have.contains(w));
+        let courtesy = COURTESY.iter().any(|p| have.contains(p)) || !which && OFFERS.iter().any(|p| have.contains(p));
+        (request
+            || question
+                && (have.contains("请问") || have.contains("請問") || first_of(sentence, QUESTIONS, &[]).is_some() || of_you(&have)))
+            && !courtesy
     });
     match asking {
         Some(sentence) => Said::content(true, format!("answer asks back (`{}`)", crate::redact::excerpt(sentence.trim(), 60))),
@@ -162,6 +192,26 @@ mod tests {
         }
         for text in ["请问预算多少？", "我需要知道您的订单号才能查询。", "需要您补充预算和时间。"] {
             assert_eq!(asks_back(text, &[]).outcome, Outcome::Met, "{text}");
+        }
+        for text in [
+            "麻烦您提供一下订单号，谢谢。",
+            "麻烦您告诉我订单号。",
+            "为了帮您查询，我需要您的订单号。",
+            "方便说一下型号吗？",
+            "To help you, I'll need your order number.",
+            "請提供訂單號碼。",
+            "需要我为您查询哪个城市的天气？",
+        ] {
+            assert_eq!(asks_back(text, &[]).outcome, Outcome::Met, "{text}");
+        }
+        for text in [
+            "您的订单已发货，请问还需要其他帮助吗？",
+            "北京今天晴。需要我帮您查明天的吗？",
+            "已为您预订明天去上海的机票，您看可以吗？",
+            "你知道吗？蜂蜜不会变质。",
+            "Paris. Would you like to know more?",
+        ] {
+            assert_eq!(asks_back(text, &[]).outcome, Outcome::Missed, "{text}");
         }
         assert_eq!(asks_back("缺少预算。", &["缺少预算".to_owned()]).outcome, Outcome::Met);
         for text in [

@@ -1,7 +1,7 @@
 //! Checks on the words of a text.
 
 use super::{Pattern, Said};
-use crate::expect::chinese::half_width;
+use crate::expect::chinese::{half_width, is_han};
 use crate::units::Range;
 use similar::{ChangeTag, TextDiff};
 use std::borrow::Cow;
@@ -209,18 +209,49 @@ fn begins_a_word(have: &str, wanted: &str) -> bool {
     })
 }
 
+/// As facts are compared: lower case, half-width, without marks of emphasis, separators of thousands, and the spaces between Chinese and
+/// Latin or between a word and its number, which some writers set and others do not.
+fn plain(text: &str) -> String {
+    let text = half_width(&fold(text, false)).replace(['*', '`'], "");
+    let chars: Vec<char> = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    let at = |i: usize| chars.get(i).copied();
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let mut out = String::with_capacity(text.len());
+    for (i, c) in chars.iter().enumerate() {
+        let (before, after) = (i.checked_sub(1).and_then(at), at(i + 1));
+        let apart = |a: Option<char>, b: Option<char>| a.is_some_and(is_han) || b.is_some_and(is_han) || digit(a) != digit(b);
+        let dropped = match c {
+            ' ' => before.zip(after).is_some_and(|(a, b)| a.is_alphanumeric() && b.is_alphanumeric()) && apart(before, after),
+            ',' => digit(before) && (1..=3).all(|k| digit(at(i + k))) && !digit(at(i + 4)),
+            _ => false,
+        };
+        if !dropped {
+            out.push(*c);
+        }
+    }
+    out
+}
+
 pub(super) fn facts(text: &str, all: &[Vec<String>], min: f64) -> Said {
-    let plain = |t: &str| half_width(&fold(t, false)).split_whitespace().collect::<Vec<_>>().join(" ");
     let have = plain(text);
-    let numbers = std::cell::OnceCell::new();
+    let (numbers, counted) = (std::cell::OnceCell::new(), std::cell::OnceCell::new());
+    let figures = || numbers.get_or_init(|| super::numbers::find(text)).iter();
+    let counts = || counted.get_or_init(|| super::numbers::find(&have)).iter();
     let holds = |alias: &String| {
-        let alias = plain(alias);
+        let spoken = half_width(&fold(alias, false)).trim().to_owned();
         // A number is the same however it is written, and `100` is not in `1,100`.
         // Longer ones, and those that begin with a zero, are identifiers.
-        let figure = alias.len() <= 15 && alias.starts_with(|c: char| c.is_ascii_digit() && c != '0' || c == '-');
-        match alias.parse::<f64>() {
-            Ok(n) if figure => numbers.get_or_init(|| super::numbers::find(text)).iter().any(|f| f.value == n),
-            _ => begins_a_word(&have, &alias),
+        let figure = spoken.len() <= 15 && spoken.starts_with(|c: char| c.is_ascii_digit() && c != '0' || c == '-');
+        match spoken.parse::<f64>() {
+            Ok(n) if figure => figures().any(|f| f.value == n),
+            // So it is with what it counts: 24个月 is 二十四 个月, and not 一百二十四个月.
+            _ => {
+                let alias = plain(alias);
+                match super::numbers::with_unit(&alias) {
+                    Some((n, unit)) => counts().any(|f| f.value == n && super::numbers::has_unit(f, &unit)),
+                    None => begins_a_word(&have, &alias),
+                }
+            }
         }
     };
     let missing: Vec<String> = all.iter().filter(|aliases| !aliases.iter().any(holds)).map(|a| a.join(" / ")).collect();
@@ -255,6 +286,25 @@ mod tests {
         assert_eq!(facts("1,100 yuan, 3.5 stars", &[vec!["1100".into()]], 1.0).outcome, Outcome::Met);
         for (text, fact) in [("1,100 yuan", "100"), ("3.5 stars", "5"), ("a start", "art"), ("Comparison", "paris"), ("1.24个月", "24个月")]
         {
+            assert_eq!(facts(text, &[vec![fact.into()]], 1.0).outcome, Outcome::Missed, "{fact} in {text}");
+        }
+        for (text, fact) in [
+            ("保修期为 24 个月", "24个月"),
+            ("保修期为24个月", "24 个月"),
+            ("iPhone15 已发货", "iPhone 15"),
+            ("iPhone 15 已发货", "iPhone15"),
+            ("**24**个月", "24个月"),
+            ("共1,299 元", "1299元"),
+            ("保修期二十四个月", "24个月"),
+            ("气温为-5度", "-5度"),
+            ("It takes 3-5 days", "3-5 days"),
+            ("支持 5G 网络", "5G网络"),
+            ("《三国演义》", "三国演义"),
+            ("model 3 pro", "Model 3 Pro"),
+        ] {
+            assert_eq!(facts(text, &[vec![fact.into()]], 1.0).outcome, Outcome::Met, "{fact} in {text}");
+        }
+        for (text, fact) in [("保修期一百二十四个月", "二十四个月"), ("温度是-5度", "5度"), ("共100m²", "100m")] {
             assert_eq!(facts(text, &[vec![fact.into()]], 1.0).outcome, Outcome::Missed, "{fact} in {text}");
         }
         assert_eq!(facts("It returns to Paris's centre", &[vec!["return".into()], vec!["paris".into()]], 1.0).outcome, Outcome::Met);

@@ -32,8 +32,12 @@ pub fn annotations(record: &RunRecord) -> String {
     out
 }
 
-/// The one word for a run, worst first.
+/// The one word for a run, worst first. What the run's policy fails for is a failure.
 pub fn verdict(record: &RunRecord) -> &'static str {
+    let worst = record.judged().map(|c| c.verdict).max();
+    if matches!(worst, Some(Verdict::Flaky | Verdict::Inconclusive)) && record.judged().any(|c| record.fails(c)) {
+        return Verdict::Fail.word();
+    }
     record.judged().map(|c| c.verdict).max().map_or("nothing-ran", Verdict::word)
 }
 

@@ -187,7 +187,7 @@ pub static EXPECTATIONS: &[Word] = &[
         name: "readable",
         bare: true,
         kind: Either(&BARE_OF),
-        doc: "No replacement characters, mojibake, control characters or leftover template marks.",
+        doc: "No replacement characters, mojibake, control characters or leftover template marks; what stands in code may speak of marks.",
     },
     Word {
         name: "no_repetition",
@@ -199,7 +199,7 @@ pub static EXPECTATIONS: &[Word] = &[
         name: "no_secrets",
         bare: true,
         kind: Either(&[Bool, Map(&[key("allow", List(&Regex), "matches of these are fine"), OF])]),
-        doc: "No keys, identity numbers, phone numbers, addresses, and no verbatim piece of the system message.",
+        doc: "No keys, identity, card and phone numbers, e-mail addresses, and no piece of the system message (12 Chinese characters or 30 letters of it, however set; what `context` says may be quoted).",
     },
     Word {
         name: "json_schema",
@@ -232,7 +232,7 @@ pub static EXPECTATIONS: &[Word] = &[
         name: "finish_reason",
         bare: false,
         kind: OneOrMany(&Word),
-        doc: "Why the model stopped: `stop`, `length`, `tool_calls`, `content_filter`.",
+        doc: "Why the model stopped: `stop`, `length`, `tool_calls`, `content_filter`. An answer that `length` or a filter cut is judged as it stands unless this asks for `stop`; a load counts filtered ones as failed.",
     },
     Word {
         name: "logprob",
@@ -455,7 +455,12 @@ pub static EXPECTATIONS: &[Word] = &[
         ]),
         doc: "Judged once, over all trials of the case: standard deviation ÷ mean, at most, for each input.",
     },
-    Word { name: "not", bare: false, kind: Expectation, doc: "The expectation inside is missed." },
+    Word {
+        name: "not",
+        bare: false,
+        kind: Expectation,
+        doc: "The expectation inside is missed. What cannot be seen (an answer that is no JSON, a path that leads nowhere) is not missed: it fails here, too.",
+    },
     Word { name: "all", bare: false, kind: Expectations, doc: "Every expectation inside is met." },
     Word { name: "any", bare: false, kind: Expectations, doc: "At least one expectation inside is met." },
 ];

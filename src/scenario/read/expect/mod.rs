@@ -191,7 +191,15 @@ impl ExpectReader<'_, '_> {
                 }
                 Check::NoRepetition { max: max.and_then(|(_, n)| n).unwrap_or(3) }
             }
-            "no_secrets" => Check::NoSecrets { allow: self.regexes(value.get("allow")) },
+            "no_secrets" => {
+                let allow = self.regexes(value.get("allow"));
+                if let Some(regex) = allow.iter().find(|regex| regex.is_match("")) {
+                    let why = format!("`{regex}` fits every text, so that everything would be allowed");
+                    self.checker.error(value.get("allow")?.place, "bad-value", why);
+                    return None;
+                }
+                Check::NoSecrets { allow }
+            }
             "json_schema" => Check::JsonSchema(self.schema_or_file(value)?),
             "json" => {
                 let mut checks = Vec::new();

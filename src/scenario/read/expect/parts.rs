@@ -375,6 +375,14 @@ impl ExpectReader<'_, '_> {
                 None => None,
             },
             length: match node.get("length") {
+                Some(node) if node.get("unit").and_then(Node::text) == Some("tokens") => {
+                    self.checker.error(
+                        node.place,
+                        "bad-value",
+                        "only whole answers have a count of tokens; a value has characters or words",
+                    );
+                    return None;
+                }
                 Some(node) => Some(self.length(node)?),
                 None => None,
             },
