@@ -262,6 +262,8 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
         let word = match judged.decision {
             _ if beyond => "slower",
             Decision::TooThin => "thin",
+            // Beyond the limit, and not yet often or surely enough.
+            _ if judged.decision == Decision::Missed || judged.misses > 0 => "over",
             _ => "fine",
         };
         text.push_str(&format!("{word:<7} {id} {metric} {rule}: {}\n", judged.line));
@@ -270,7 +272,11 @@ fn diff(project: &Project, store: &Store, run: Option<&Path>) -> Ended {
     let thin = rows.iter().filter(|(.., judged)| judged.decision == Decision::TooThin).count();
     text.push_str(&match thin == rows.len() {
         true => "nothing could be compared: there is no history yet that is thick enough\n".to_owned(),
-        false => format!("{} comparisons, {missed} slower at 1 % over all of them, {thin} with too little history\n", rows.len()),
+        false => {
+            let over = text.lines().filter(|line| line.starts_with("over ")).count();
+            let open = if over > 0 { format!(", {over} over their limit and not confirmed by this run alone") } else { String::new() };
+            format!("{} comparisons, {missed} slower at 1 % over all of them{open}, {thin} with too little history\n", rows.len())
+        }
     });
     data(&crate::redact::harmless(&text));
     Ok(if missed > 0 { Exit::Failed } else { Exit::Pass })

@@ -9,6 +9,7 @@ const FILES: &[(&str, &str)] = &[
     ("roadworthy.yaml", include_str!("init/roadworthy.yaml")),
     ("scenarios/first.yaml", include_str!("init/first.yaml")),
     ("scenarios/demo.sim.yaml", include_str!("init/demo.sim.yaml")),
+    (".gitignore", "# Journals hold prompts and answers.\nruns/\nout/\n"),
     (".github/workflows/roadworthy.yml", include_str!("init/github.yml")),
     (".gitlab/roadworthy.yml", include_str!("init/gitlab.yml")),
 ];

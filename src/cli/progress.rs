@@ -13,10 +13,11 @@ pub struct Progress {
 
 impl Progress {
     /// A bar only where a person looks on: both streams a terminal, no CI.
-    pub fn start(cases: usize) -> Progress {
+    /// `columns`: the width that names of cases are set to, where the harness would count it wrongly.
+    pub fn start(cases: usize, columns: Option<usize>) -> Progress {
         let watched = std::io::stderr().is_terminal() && std::io::stdout().is_terminal() && std::env::var_os("CI").is_none();
         if !watched || cases < 2 {
-            super::stdout::behind_a_pipe();
+            super::stdout::behind_a_pipe(columns);
             return Progress {
                 bar: ProgressBar::hidden(),
                 #[cfg(unix)]
@@ -30,7 +31,7 @@ impl Progress {
         bar.enable_steady_tick(std::time::Duration::from_millis(200));
         Progress {
             #[cfg(unix)]
-            pipe: lines_through(&bar),
+            pipe: lines_through(&bar, columns),
             bar,
         }
     }
@@ -63,7 +64,7 @@ impl Progress {
 }
 
 #[cfg(unix)]
-fn lines_through(bar: &ProgressBar) -> Option<(std::io::PipeWriter, std::thread::JoinHandle<()>)> {
+fn lines_through(bar: &ProgressBar, columns: Option<usize>) -> Option<(std::io::PipeWriter, std::thread::JoinHandle<()>)> {
     use std::io::BufRead;
     // The printer opens the pipe by its name.
     if !std::path::Path::new("/dev/fd").exists() {
@@ -73,6 +74,7 @@ fn lines_through(bar: &ProgressBar) -> Option<(std::io::PipeWriter, std::thread:
     let bar = bar.clone();
     let thread = std::thread::spawn(move || {
         for line in std::io::BufReader::new(reader).lines().map_while(Result::ok) {
+            let line = columns.map_or_else(|| line.clone(), |columns| super::stdout::aligned(&line, columns));
             bar.suspend(|| super::output::data(&format!("{line}\n")));
         }
     });

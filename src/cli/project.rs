@@ -75,8 +75,26 @@ fn configuration(common: &CommonArgs, from: &Path) -> Result<(PathBuf, Option<Ar
     Ok((root, Some(Arc::new(Source { name, text }))))
 }
 
+/// An address that is told and empty: a variable that CI does not know, behind which another service would be judged.
+fn empty_address(common: &CommonArgs) -> Option<Diagnostic> {
+    let empty = |told: &str, meant: &str| {
+        Diagnostic::error("no-address", format!("{told} is empty, so it is not known which service is meant")).hint(meant)
+    };
+    if common.base_url.as_deref().is_some_and(|url| url.trim().is_empty()) {
+        return Some(empty("`--base-url`", "is the variable behind it set?"));
+    }
+    let variable = std::env::var("ROADWORTHY_BASE_URL").ok().filter(|_| common.base_url.is_none())?;
+    variable
+        .trim()
+        .is_empty()
+        .then(|| empty("the variable `ROADWORTHY_BASE_URL`", "give it an address, or unset it to use that of roadworthy.yaml"))
+}
+
 /// Climbs the options ladder.
 fn settle(common: &CommonArgs, root: PathBuf, source: Option<&Arc<Source>>) -> Result<Project, Vec<Diagnostic>> {
+    if let Some(mistake) = empty_address(common) {
+        return Err(vec![mistake]);
+    }
     let mut overrides: Vec<Override> = Vec::new();
     for (variable, key) in [
         ("ROADWORTHY_BASE_URL", ".base_url"),

@@ -72,6 +72,15 @@ pub fn replay(args: &ReplayArgs) -> Exit {
     let took = old.end.as_ref().map(|e| e.took).unwrap_or_default();
     let record = RunRecord { header: old.header.clone(), cases, end: Some(RunEnd { took, filtered_out: 0, stopped: None }) };
     talk(&format!("replayed {} with today's expectations; nothing was sent", args.run.display()));
+    let changed: Vec<String> = (record.cases.iter())
+        .filter_map(|now| Some((now, by_id.get(now.id.as_str())?)))
+        .filter(|(now, then)| now.verdict != then.verdict)
+        .map(|(now, then)| format!("  {}: {} → {}", now.id, then.verdict.word(), now.verdict.word()))
+        .collect();
+    match changed.len() {
+        0 => talk("no verdict has changed"),
+        n => talk(&crate::redact::harmless(&format!("changed verdicts: {n}\n{}", changed.join("\n")))),
+    }
     let reports = Reports::of(None, Path::new("."), &args.files);
     let style = terminal::Style { color, evidence: true, transcript: args.verbose };
     show(&record, &reports, &Redactor::new(project.options.secrets.iter().cloned()), style, project.options.policy)

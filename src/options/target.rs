@@ -71,6 +71,8 @@ pub struct Target {
     pub model: Option<String>,
     pub api: Api,
     pub api_key: Option<Secret>,
+    /// Who said the key, for messages.
+    pub key_origin: String,
     pub headers: Vec<(String, Secret)>,
     pub stream: bool,
     pub timeouts: Timeouts,
@@ -138,6 +140,11 @@ fn senseless(settings: &Settings, name: &str) -> Vec<Diagnostic> {
         wrong("base_url", "routes are appended to it, so it ends before `?` and `#`; a key belongs into `api_key` or `headers`");
     }
     let sendable = |value: &str| reqwest::header::HeaderValue::from_str(value).is_ok();
+    if text("base_url")
+        .is_some_and(|url| ["/chat/completions", "/completions"].iter().any(|route| url.trim_end_matches('/').ends_with(route)))
+    {
+        wrong("base_url", "routes are appended to it, so it ends before `/chat/completions`");
+    }
     if text("api_key").is_some_and(|key| !sendable(&key)) {
         wrong("api_key", "it holds a character that no header can carry, such as a line break");
     }
@@ -194,6 +201,7 @@ pub(super) fn target(settings: &Settings, name: &str) -> Result<Target, Vec<Diag
         model: text("model"),
         api: if text("api").as_deref() == Some("completions") { Api::Completions } else { Api::Chat },
         api_key: text("api_key").map(Secret),
+        key_origin: settings.map.get(&key("api_key")).map(|s| s.origin.to_string()).unwrap_or_default(),
         headers: settings.below(&key("headers")).into_iter().map(|(k, v)| (k, Secret(v))).collect(),
         stream: text("stream").as_deref() != Some("false"),
         timeouts: Timeouts {

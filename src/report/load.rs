@@ -147,7 +147,8 @@ fn one(level: &Level, load: &LoadRecord) -> String {
     ];
     rows.into_iter().for_each(|(name, dist)| out.push_str(&latency_row(name, dist)));
     if let Some(ttft) = &f.ttft {
-        out.push_str(&format!("    {}\n", feeling(ttft.p95, f.tpot.as_ref().map(|d| d.p95))));
+        let lost = c.failed + c.cancelled;
+        out.push_str(&format!("    {}\n", feeling(ttft.p95, f.tpot.as_ref().map(|d| d.p95), lost, c.scheduled)));
     }
     if f.stalls > 0 {
         out.push_str(&format!("    {} stalls: gaps over a second and over ten times the usual one\n", f.stalls));
@@ -199,7 +200,7 @@ fn one(level: &Level, load: &LoadRecord) -> String {
 }
 
 /// The thresholds that users of chat services are known to feel.
-fn feeling(ttft_ms: f64, tpot_ms: Option<f64>) -> String {
+fn feeling(ttft_ms: f64, tpot_ms: Option<f64>, lost: u64, all: u64) -> String {
     let first = match ttft_ms {
         t if t < 1000.0 => "instant",
         t if t <= 3000.0 => "noticeable",
@@ -212,7 +213,10 @@ fn feeling(ttft_ms: f64, tpot_ms: Option<f64>) -> String {
         Some(t) if t <= 100.0 => "; the text flows",
         Some(_) => "; the text comes in jerks",
     };
-    format!("for 95 % of the users the first token is {first}{flow}")
+    match lost {
+        0 => format!("for 95 % of the users the first token is {first}{flow}"),
+        _ => format!("of those who were answered, 95 % find the first token {first}{flow}; {lost} of {all} requests were not answered"),
+    }
 }
 
 fn period_line(period: &Level) -> String {
@@ -461,7 +465,8 @@ mod tests {
 
     #[test]
     fn what_users_feel() {
-        assert!(feeling(900.0, Some(20.0)).contains("instant; the text flows smoothly"));
-        assert!(feeling(5100.0, Some(150.0)).contains("lost"));
+        assert!(feeling(900.0, Some(20.0), 0, 9).contains("instant; the text flows smoothly"));
+        assert!(feeling(5100.0, Some(150.0), 2, 9).contains("2 of 9 requests were not answered"));
+        assert!(feeling(5100.0, Some(150.0), 0, 9).contains("lost"));
     }
 }

@@ -18,6 +18,9 @@ pub fn render(record: &RunRecord, evidence: Option<&str>) -> String {
         .map(|v| format!("{} {} {}", mark(*v), record.count(*v), v.word()))
         .collect();
     let mut out = format!("## roadworthy: {}\n\n", if counts.is_empty() { "nothing ran".into() } else { counts.join(" · ") });
+    for line in super::judged_services(record) {
+        out.push_str(&format!("{}\n\n", text(&line)));
+    }
     if let Some(crash) = record.cases.iter().find(|c| c.why.starts_with("service crashed")) {
         out.push_str(&format!("**The service crashed during {}.**\n\n", code(&crash.id)));
     }
@@ -88,11 +91,15 @@ fn case(case: &CaseRecord, evidence: Option<&str>) -> String {
     // The suite as a whole has no prompt of its own: only all its cases together say it again.
     let again = if case.is_suite() {
         "roadworthy run".to_owned()
+    } else if case.load.is_some() {
+        case.reproduce.clone()
     } else {
         format!("roadworthy run {} --exact -k {}", quoted(&case.file), quoted(&case.id))
     };
-    out.push_str(&format!("\nAgain: {}\n", code(&again)));
-    if !case.reproduce.is_empty() {
+    if !again.is_empty() {
+        out.push_str(&format!("\nAgain: {}\n", code(&again)));
+    }
+    if !case.reproduce.is_empty() && case.load.is_none() {
         out.push_str(&format!("\n<details><summary>request</summary>\n\n{}\n\n</details>\n", block(&case.reproduce)));
     }
     if let Some(link) = evidence {

@@ -71,3 +71,20 @@ impl Format {
         }
     }
 }
+
+/// Which services were judged, a line each: the address, or that it is simulated, and the model that was asked.
+fn judged_services(record: &crate::record::RunRecord) -> Vec<String> {
+    let used: std::collections::BTreeSet<&str> = record.judged().filter(|c| !c.is_suite()).map(|c| c.target.as_str()).collect();
+    let asked = |name: &str| -> Option<String> {
+        let exchange = record.judged().filter(|c| c.target == name).flat_map(|c| c.exchanges()).find(|e| !e.request.0.is_empty())?;
+        let body: serde_json::Value = serde_json::from_str(&exchange.request.0).ok()?;
+        body["model"].as_str().map(str::to_owned)
+    };
+    let line = |name: &&str| {
+        let target = record.header.targets.get(*name)?;
+        let model = target.model.clone().or_else(|| asked(name));
+        let model = model.filter(|_| !target.address.starts_with("simulated")).map(|m| format!(", model {m}")).unwrap_or_default();
+        Some(format!("target {name}: {}{model}", target.address))
+    };
+    used.iter().filter_map(line).take(8).collect()
+}

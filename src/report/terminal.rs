@@ -185,6 +185,9 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
         let named = cut_off[..cut_off.len().min(NAMED)].join(" · ");
         out.push_str(&harmless(&format!("under way at the end, so without a verdict: {named}{more}\n")));
     }
+    for line in super::judged_services(record) {
+        out.push_str(&harmless(&format!("{line}\n")));
+    }
     out.push_str(&totals(record, style));
     if retried > 0 {
         out.push_str(&format!("{} sent again before any answer had begun\n", plural(retried, "request")));

@@ -354,7 +354,14 @@ impl Service {
         // The commonest slip in an address.
         let bare = status == 404 && reqwest::Url::parse(&self.base_url).is_ok_and(|u| u.path() == "/");
         let slip = if bare { "; most services expect `/v1` at the end of the base_url" } else { "" };
-        fail(exchange, FailureKind::Http, format!("status {status} from {}{says}{elsewhere}{slip}", self.endpoint()));
+        let key = match (status, &self.target.api_key) {
+            (401 | 403, None) if !self.target.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) => {
+                "; no key was sent, as `api_key` is not set".to_owned()
+            }
+            (401 | 403, Some(_)) => format!("; the key comes from {}", self.target.key_origin),
+            _ => String::new(),
+        };
+        fail(exchange, FailureKind::Http, format!("status {status} from {}{says}{elsewhere}{slip}{key}", self.endpoint()));
         if matches!(status, 400 | 422) && with_usage && blames_usage(&text) {
             return Sent::WithoutUsage;
         }

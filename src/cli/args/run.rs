@@ -24,7 +24,7 @@ pub struct RunArgs {
     /// Only this layer: unit, integration or scenario
     #[arg(long, value_name = "LAYER", help_heading = "Selection", value_parser = ["unit", "integration", "scenario"])]
     pub layer: Vec<String>,
-    /// Only what failed or could not be judged in the last run
+    /// Only what failed or could not be judged when it last ran (30 runs back), and what the last run did not reach
     #[arg(long, help_heading = "Selection")]
     pub failed: bool,
     /// Only one part of the cases, such as 2/5; `auto` reads GitLab, Kubernetes or Slurm. The same case is always in the same part

@@ -128,6 +128,16 @@ fn shape(args: &LoadArgs) -> Result<Value, Vec<Diagnostic>> {
     if kinds.into_iter().filter(|k| *k).count() > 1 {
         return Err(bad("one of --rate, --interval, --search, --ramp, --sweep, --rounds, not several"));
     }
+    if args.users.is_some() && (args.rate.is_some() || args.interval.is_some() || args.ramp.is_some() || args.search.is_some()) {
+        return Err(bad(
+            "--users goes with --runtime, --requests, --sweep and --rounds; --rate, --interval, --ramp and --search say themselves how much load there is",
+        ));
+    }
+    if args.runtime.is_some() && (args.ramp.is_some() || args.search.is_some() || !args.sweep.is_empty()) {
+        return Err(bad(
+            "--runtime goes with a constant load; --ramp and --search end by themselves, each level after --every, and --sweep after its requests",
+        ));
+    }
     let with = |name: &str, mut own: Map<String, Value>, ends: Map<String, Value>| {
         own.extend(ends);
         json!({name: own})

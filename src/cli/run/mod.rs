@@ -75,7 +75,7 @@ fn start(args: &RunArgs, prepared: Prepared, arguments: Option<Arguments>, color
     if args.list || arguments.list {
         let trials = prepared.cases.iter().map(|c| Trial::test(line(&c.id), || Ok(()))).collect();
         arguments.list = true;
-        let lines = Progress::start(0);
+        let lines = Progress::start(0, None);
         arguments.logfile = lines.logfile().or(arguments.logfile);
         let _ = libtest_mimic::run(&arguments, trials);
         lines.finish();
@@ -247,7 +247,8 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
     engine.emit(Event::RunStarted(Box::new(header)));
 
     arguments.test_threads.get_or_insert(args.test_threads.unwrap_or(threads).clamp(1, 512).min(prepared.cases.len().max(1)));
-    let progress = Arc::new(Progress::start(if from_harness { 0 } else { prepared.cases.len() }));
+    let columns = crate::cli::stdout::columns(prepared.cases.iter().map(|c| c.id.as_str()));
+    let progress = Arc::new(Progress::start(if from_harness { 0 } else { prepared.cases.len() }, columns));
     if let Some(path) = progress.logfile() {
         arguments.logfile = Some(path);
     }
