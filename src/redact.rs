@@ -129,7 +129,13 @@ pub fn harmless(text: &str) -> String {
         }
     }
     // GitLab's JUnit reader takes the first `[[ATTACHMENT|…]]` for a file. The runner takes `##[error]` anywhere in a line and `::error::` after leading white space.
-    let out = out.replace("##[", "#\u{200a}#[").replace("[[ATTACHMENT|", "[\u{200a}[ATTACHMENT|");
+    let mut out = out.replace("[[ATTACHMENT|", "[\u{200a}[ATTACHMENT|");
+    // Azure's agent and TeamCity read theirs in the same place.
+    for mark in ["##[", "##vso[", "##teamcity["] {
+        if out.contains(mark) {
+            out = out.replace(mark, &format!("#\u{200a}{}", &mark[1..]));
+        }
+    }
     if !out.contains("::") {
         return out;
     }
@@ -159,7 +165,7 @@ pub fn visible_json(text: &str) -> String {
 
 fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{e0000}'..='\u{e007f}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}')
 }
 
 /// One line of at most `max` characters, the rest counted; for excerpts.

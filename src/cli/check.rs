@@ -3,7 +3,10 @@
 use super::args::ProjectArgs;
 use super::project::{Opened, Project};
 use super::{models, output, project};
+use crate::diagnostic::Diagnostic;
+use crate::expect::{Check, Expectation};
 use crate::options::{EmbeddingSource, Embeddings};
+use crate::plan::Planned;
 use crate::scenario::lint;
 use crate::verdict::Exit;
 use regex::Regex;
@@ -28,6 +31,7 @@ pub fn main(args: &ProjectArgs) -> Exit {
             options.targets.get(name).is_some_and(|t| t.price.is_some())
         };
         warnings.extend(lint::helpers(&scenarios, options.judge.is_some(), &priced));
+        warnings.extend(missing_goldens(&planned));
         warnings.extend(lint::environment(&project.options.environment, &project.options.production));
         Ok((scenarios.len(), planned.len(), loads, warnings))
     });
@@ -51,6 +55,23 @@ pub fn main(args: &ProjectArgs) -> Exit {
             Exit::Pass
         }
     }
+}
+
+/// Golden answers that are not there yet: a misspelt name of one would leave its case inconclusive for ever.
+fn missing_goldens(planned: &[Planned]) -> Vec<Diagnostic> {
+    let missing = |case: &Planned, expectation: &Expectation| match &expectation.check {
+        Check::Golden { file, stored: None } => {
+            let message =
+                format!("{}:{}: there is no golden answer {file} yet, so `{}` stays inconclusive", case.file, expectation.line, case.name);
+            Some(Diagnostic::error("no-golden", message).warning().hint("`roadworthy run --accept` stores one"))
+        }
+        _ => None,
+    };
+    let of_case = |case: &Planned| {
+        let mut expectations = case.versions.iter().flat_map(|v| &v.turns).flat_map(|t| t.expect.iter());
+        expectations.find_map(|e| missing(case, e))
+    };
+    planned.iter().filter_map(of_case).collect()
 }
 
 /// Models whose cards say that they are for English. The multilingual ones of the same families have other names.

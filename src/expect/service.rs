@@ -183,7 +183,7 @@ pub(super) fn tokens(exchange: &Exchange, ranges: &[(TokenCount, Range)]) -> Sai
         let value = match count {
             TokenCount::Prompt => Some(usage.prompt_tokens),
             TokenCount::Completion => Some(usage.completion_tokens),
-            TokenCount::Total => Some(usage.prompt_tokens + usage.completion_tokens),
+            TokenCount::Total => Some(usage.prompt_tokens.saturating_add(usage.completion_tokens)),
             TokenCount::Reasoning => usage.reasoning_tokens,
             TokenCount::Cached => usage.cached_tokens,
         };

@@ -2,7 +2,7 @@
 
 use crate::record::load::Dist;
 use crate::record::samples::Samples;
-use crate::stats::dist::Z95;
+use crate::stats::dist::{Z95, Z975};
 
 /// Values kept one by one; beyond it they go into an HDR histogram, whose error is at most 0.1 %.
 const EXACT: usize = 8192;
@@ -102,7 +102,7 @@ impl Histogram {
     /// Bounds of a quantile at 95 %, by the ranks of the order statistics.
     fn bounds(&mut self, q: f64) -> Option<(f64, f64)> {
         let n = self.n as f64;
-        let half = Z95_TWO_SIDED * (n * q * (1.0 - q)).sqrt();
+        let half = Z975 * (n * q * (1.0 - q)).sqrt();
         let at = |rank: f64| if n > 1.0 { (rank / (n - 1.0)).clamp(0.0, 1.0) } else { 0.0 };
         let (low, high) = (at((n * q - half).floor() - 1.0), at((n * q + half).ceil() - 1.0));
         Some((self.quantile(low, 0)?, self.quantile(high, 0)?))
@@ -160,9 +160,6 @@ impl Histogram {
         Some(hdr)
     }
 }
-
-/// The 97.5 % quantile of the standard normal distribution.
-const Z95_TWO_SIDED: f64 = 1.959_963_984_540_054;
 
 /// A rough distribution for one moment of a chart: 2 % wide steps, so values are right within 1 %. Merges without loss.
 #[derive(Debug, Clone, Default, PartialEq)]

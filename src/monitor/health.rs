@@ -16,6 +16,8 @@ struct Seen {
     /// Moments and CPU seconds of the last ten seconds.
     recent: VecDeque<(Instant, f64)>,
     first: Option<(Instant, f64)>,
+    /// Of the last ten seconds, and the most there was.
+    lately: f64,
     max: f64,
 }
 
@@ -57,7 +59,8 @@ impl Probe {
         let (then, before) = seen.recent[0];
         let span = now.duration_since(then).as_secs_f64();
         if span > 4.0 {
-            seen.max = seen.max.max((cpu - before) / span / workers);
+            seen.lately = (cpu - before) / span / workers;
+            seen.max = seen.max.max(seen.lately);
         }
     }
 
@@ -74,10 +77,18 @@ impl Probe {
 
     /// What makes the client the limit right now, if anything.
     pub fn problem(&self) -> Option<String> {
-        let (max, _) = self.busy();
-        (max > BUSY)
-            .then(|| format!("its threads were busy for {:.0} % of the time; give it more `workers`, or more machines", max * 100.0))
+        too_busy(self.seen.lock().expect("no panic under this lock").lately)
     }
+
+    /// What made the client the limit at any time.
+    pub fn worst_problem(&self) -> Option<String> {
+        too_busy(self.busy().0)
+    }
+}
+
+fn too_busy(share: f64) -> Option<String> {
+    (share > BUSY)
+        .then(|| format!("its threads were busy for {:.0} % of the time; give it more `workers`, or more machines", share * 100.0))
 }
 
 /// Resident memory in bytes and open files of this process, with the limit on the latter.

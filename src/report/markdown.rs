@@ -123,7 +123,9 @@ fn encoded(id: &str) -> String {
 /// Text of others inside Markdown: one line, no markup, no mention, no link.
 fn text(raw: &str) -> String {
     let mut out = String::new();
-    for c in harmless(raw).replace('\n', "⏎").chars() {
+    // Addresses become links by themselves, unless something stands in them.
+    let raw = harmless(raw).replace('\n', "⏎").replace("://", ":\u{2060}//").replace("www.", "www\u{2060}.");
+    for c in raw.chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -133,7 +135,7 @@ fn text(raw: &str) -> String {
                 out.push(c);
                 out.push('\u{2060}');
             }
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '!' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '!' | '$' => {
                 out.push('\\');
                 out.push(c);
             }

@@ -162,7 +162,9 @@ pub fn summary(record: &RunRecord, style: Style) -> String {
     }
     let (mut prompt, mut cached) = (0, 0);
     for usage in record.cases.iter().flat_map(|c| c.exchanges()).filter_map(|e| e.usage) {
-        (prompt, cached) = (prompt + usage.prompt_tokens, cached + usage.cached_tokens.unwrap_or(0));
+        // The counts are the service's own, and may be anything.
+        (prompt, cached) =
+            (u64::saturating_add(prompt, usage.prompt_tokens), u64::saturating_add(cached, usage.cached_tokens.unwrap_or(0)));
     }
     if cached > 0 {
         let share = cached as f64 / prompt.max(1) as f64 * 100.0;

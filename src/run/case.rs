@@ -25,6 +25,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Set when the case was not run, with the reason.
     pub skipped: Option<String>,
+    /// One line; empty for a plain pass.
+    pub why: String,
     /// The evidence as text; empty for a plain pass.
     pub evidence: String,
 }
@@ -67,7 +69,7 @@ pub async fn run_case(engine: &Engine, case: &Planned) -> Judged {
         record.reproduce.push_str("  # personal data is masked here, so this is another request");
     }
     let evidence = if record.verdict == Verdict::Pass { String::new() } else { crate::report::terminal::case(&record) };
-    let judged = Judged { verdict: record.verdict, skipped: record.skipped.clone(), evidence };
+    let judged = Judged { verdict: record.verdict, skipped: record.skipped.clone(), why: record.why.clone(), evidence };
     engine.emit(Event::CaseFinished(Box::new(record)));
     judged
 }

@@ -6,7 +6,7 @@ use crate::exchange::Exchange;
 use crate::expect::past::History;
 use crate::options::Target;
 use crate::plan::Planned;
-use crate::record::{Attempt, CaseRecord, Verdict};
+use crate::record::{Attempt, CaseRecord, Trial, Verdict};
 
 /// Why an attempt is not all that is asked for today: a sequential test ends when it knows enough, everything else has its number.
 fn lacks(case: &Planned, attempt: &Attempt) -> Option<String> {
@@ -39,33 +39,31 @@ pub fn replay(case: &Planned, recorded: Option<&CaseRecord>, target: &Target, hi
     }
     record.took = recorded.took;
     let mut missed = false;
-    for attempt in &recorded.attempts {
-        let trials: Vec<_> = attempt
-            .trials
-            .iter()
-            .map(|old| {
-                let mut exchanges: Vec<Exchange> = Vec::new();
-                let mut judged = Vec::new();
-                let version = case.versions.iter().find(|v| v.label == old.variant).unwrap_or(&case.versions[0]);
-                for (i, planned) in version.turns.iter().enumerate() {
-                    let exchange = match old.turns.get(i) {
-                        Some(turn) => turn.exchange.clone(),
-                        None if exchanges.last().is_some_and(|e| e.failure.is_some()) => {
-                            if let Some((found, _)) = judged.last_mut() {
-                                tell_unsent(case, found, i, version.turns.len());
-                            }
-                            break;
-                        }
-                        None => not_sent(String::new(), "the record holds no answer for this turn".into()),
-                    };
-                    exchanges.push(exchange);
-                    let fetched = old.turns.get(i).map(|t| t.fetched.clone()).unwrap_or_default();
-                    judged.push((findings(case, version, &planned.expect, &exchanges, target, &fetched), fetched));
+    let anew = |old: &Trial| {
+        let mut exchanges: Vec<Exchange> = Vec::new();
+        let mut judged = Vec::new();
+        let version = case.versions.iter().find(|v| v.label == old.variant).unwrap_or(&case.versions[0]);
+        for (i, planned) in version.turns.iter().enumerate() {
+            let exchange = match old.turns.get(i) {
+                Some(turn) => turn.exchange.clone(),
+                None if exchanges.last().is_some_and(|e| e.failure.is_some()) => {
+                    if let Some((found, _)) = judged.last_mut() {
+                        tell_unsent(case, found, i, version.turns.len());
+                    }
+                    break;
                 }
-                trial(version, old.seed, exchanges, judged)
-            })
-            .collect();
-        let (again, beside, fetched) = (attempt.again.clone(), attempt.beside.clone(), attempt.fetched.clone());
+                None => not_sent(String::new(), "the record holds no answer for this turn".into()),
+            };
+            exchanges.push(exchange);
+            let fetched = old.turns.get(i).map(|t| t.fetched.clone()).unwrap_or_default();
+            judged.push((findings(case, version, &planned.expect, &exchanges, target, &fetched), fetched));
+        }
+        trial(version, old.seed, exchanges, judged)
+    };
+    for attempt in &recorded.attempts {
+        let trials = attempt.trials.iter().map(anew).collect();
+        let again = attempt.again.iter().map(|measured| measured.iter().map(anew).collect()).collect();
+        let (beside, fetched) = (attempt.beside.clone(), attempt.fetched.clone());
         let mut judged = Attempt { trials, again, beside, fetched, ..Attempt::default() };
         judged.group = judge_group(case, &judged, history).0;
         let (verdict, rate) = decide(case, &judged);

@@ -5,6 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expect::{Check, Expectation, LatencyMetric, mentions};
 use crate::load::judge::LoadCheck;
 use crate::load::{Ceiling, Metric, Of, Shape, Stat};
+use crate::units::Share;
 use crate::verdict::rate::{Decision, PassRate, clean_trials_needed};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -65,6 +66,27 @@ pub fn scenario(scenario: &Scenario) -> Vec<Diagnostic> {
                 "one-trial",
                 format!("`{}` compares its trials with one another and has one", case.name),
                 "write `repeat: 20`, or `variants`",
+            );
+        }
+        let asked = if case.mutate.is_empty() { versions } else { case.mutate.len() as u64 * case.mutate_count };
+        let requests = case.repeat * asked;
+        let strict = expects.iter().filter_map(|e| match &e.check {
+            Check::ErrorRate { max } if *max > 0.0 => Some(*max),
+            _ => None,
+        });
+        if let (Some(max), None) = (strict.reduce(f64::min), &case.precision)
+            && case.pass_rate.is_none()
+            && let Some(needed) = clean_trials_needed(Share(1.0 - max))
+            && requests < needed
+        {
+            warn(
+                "thin-error-rate",
+                format!(
+                    "`{}` asks for an error rate of at most {}, and {requests} requests do not prove it even if all succeed",
+                    case.name,
+                    Share(max)
+                ),
+                &format!("{needed} requests would; or write `error_rate: 0%`, which says what is meant of few"),
             );
         }
         let of_tokens = |c: &Check| match c {

@@ -81,10 +81,72 @@ pub(super) fn misspelt(schema: &Value) -> Option<(&str, &'static str)> {
             "items" if value.is_array() => value.as_array().into_iter().flatten().collect(),
             k if SCHEMAS.contains(&k) => vec![value],
             k if OTHERS.contains(&k) || k.starts_with("x-") => Vec::new(),
-            k => return nearest(k, known()).map(|meant| (k, meant)),
+            k => return of_others(k).or_else(|| nearest(k, known())).map(|meant| (k, meant)),
         };
         inner.into_iter().find_map(misspelt)
     })
+}
+
+/// What other languages of schemas call a keyword.
+fn of_others(word: &str) -> Option<&'static str> {
+    const OTHERS: [(&str, &str); 9] = [
+        ("min", "minimum"),
+        ("max", "maximum"),
+        ("gte", "minimum"),
+        ("lte", "maximum"),
+        ("minLen", "minLength"),
+        ("maxLen", "maxLength"),
+        ("length", "minLength"),
+        ("regex", "pattern"),
+        ("values", "enum"),
+    ];
+    OTHERS.iter().find(|(other, _)| *other == word).map(|(_, meant)| *meant)
+}
+
+/// Formats that are checked, and those of OpenAPI, which describe and are not.
+const FORMATS: &[&str] = &[
+    "date-time",
+    "date",
+    "time",
+    "duration",
+    "email",
+    "idn-email",
+    "hostname",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "uri",
+    "uri-reference",
+    "iri",
+    "iri-reference",
+    "uuid",
+    "uri-template",
+    "json-pointer",
+    "relative-json-pointer",
+    "regex",
+    "int32",
+    "int64",
+    "float",
+    "double",
+    "byte",
+    "binary",
+    "password",
+];
+
+/// A `format` that nothing checks.
+pub(super) fn unknown_format(schema: &Value) -> Option<&str> {
+    match schema {
+        Value::Object(map) => map.iter().find_map(|(key, value)| match (key.as_str(), value) {
+            ("format", Value::String(format)) => (!FORMATS.contains(&format.as_str())).then_some(format.as_str()),
+            // Values, not schemas.
+            ("enum" | "const" | "default" | "examples" | "example", _) => None,
+            // Names of properties, and their schemas.
+            ("properties" | "patternProperties" | "$defs" | "definitions", Value::Object(map)) => map.values().find_map(unknown_format),
+            (_, value) => unknown_format(value),
+        }),
+        Value::Array(items) => items.iter().find_map(unknown_format),
+        _ => None,
+    }
 }
 
 /// The first `$ref` that leads out of the document.
@@ -109,6 +171,12 @@ mod tests {
         assert_eq!(found(json!({"requierd": ["a"]})).as_deref(), Some("requierd → required"));
         assert_eq!(found(json!({"properties": {"a": {"items": {"maxlength": 3}}}})).as_deref(), Some("maxlength → maxLength"));
         assert_eq!(found(json!({"anyOf": [{"type": "string"}, {"enums": [1]}]})).as_deref(), Some("enums → enum"));
+        assert_eq!(found(json!({"properties": {"n": {"min": 5}}})).as_deref(), Some("min → minimum"));
+        assert_eq!(unknown_format(&json!({"properties": {"format": {"format": "phone"}}})), Some("phone"));
+        assert_eq!(
+            unknown_format(&json!({"properties": {"format": {"enum": ["pdf"], "format": "date"}}, "default": {"format": "x"}})),
+            None
+        );
         // Names of properties, values and annotations of one's own are no keywords.
         assert_eq!(found(json!({"properties": {"requierd": {"const": {"enums": 1}}}, "x-note": 1, "meinung": "gut"})), None);
     }

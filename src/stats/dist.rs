@@ -6,6 +6,9 @@ use statrs::function::gamma::ln_gamma;
 /// The 95 % quantile of the standard normal distribution, for one-sided 95 % bounds.
 pub const Z95: f64 = 1.644_853_626_951_472_6;
 
+/// The 97.5 % quantile, for two-sided 95 % bounds.
+pub const Z975: f64 = 1.959_963_984_540_054;
+
 /// P(T ≥ t) for Student's t with `df` degrees of freedom; 1 when `t` is NaN or `df` is not positive.
 pub fn t_upper_tail(t: f64, df: f64) -> f64 {
     match StudentsT::new(0.0, 1.0, df) {

@@ -6,10 +6,8 @@
 //! Autocorrelated Data" (1998); Yue and Wang, "The Mann-Kendall Test Modified by Effective Sample Size" (2004); Marriott and
 //! Pope, "Bias in the Estimation of Autocorrelations" (1954).
 
-use super::dist::{Z95, normal_upper_tail};
+use super::dist::{Z95, Z975, normal_upper_tail};
 
-/// The 97.5 % quantile of the standard normal distribution: autocorrelations below it ÷ √n count as none.
-const Z975: f64 = 1.959_963_984_540_054;
 /// The normal approximation of S is poor below this.
 const MIN_VALUES: usize = 5;
 

@@ -4,10 +4,9 @@
 //! Sources: Wald, "Sequential Tests of Statistical Hypotheses" (1945); Brown, Cai, DasGupta, "Interval Estimation for a
 //! Binomial Proportion" (2001).
 
+use crate::stats::dist::Z95;
 use crate::units::Share;
 
-/// The 95 % quantile of the standard normal distribution, for one-sided 95 % bounds.
-const Z95: f64 = 1.644_853_626_951_472_6;
 /// Error probabilities of the sequential test, both sides.
 const ALPHA: f64 = 0.05;
 

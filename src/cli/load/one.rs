@@ -406,7 +406,10 @@ fn client_health((lag, wake): (&mut Histogram, &mut Histogram), probe: &Probe, l
             .problems
             .push(format!("requests were taken up late: p99 {:.1} ms after their time, {allowed:.1} ms allowed", health.lag_p99));
     }
-    health.problems.extend(probe.problem());
+    // Of several levels each was judged by how busy the client was then; the one that is told as borne was.
+    if !out.levels.iter().any(|level| level.stable == Some(true)) {
+        health.problems.extend(probe.worst_problem());
+    }
     if open_files + 64 > limit {
         health.problems.push(format!("{open_files} files are open, and the limit is {limit}; raise it with `ulimit -n`"));
     }

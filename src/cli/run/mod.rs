@@ -17,7 +17,7 @@ use crate::event::{Event, fold};
 use crate::journal::Journal;
 use crate::options::Address;
 use crate::plan::Planned;
-use crate::record::{FORMAT, RunHeader, TargetRecord};
+use crate::record::{FORMAT, RunHeader, TargetRecord, Verdict};
 use crate::redact::Redactor;
 use crate::report::terminal;
 use crate::run::{Engine, Terms, is_held, judge_suite, run_case};
@@ -26,6 +26,7 @@ use finish::{Finish, Golden, end_on_signal};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use prepare::{Prepared, dry_run, prepare};
 use services::{Services, services};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -279,6 +280,7 @@ fn judge(args: &RunArgs, mut prepared: Prepared, mut arguments: Arguments, color
         fail_fast: args.fail_fast,
         progress: progress.clone(),
         runtime: runtime.handle().clone(),
+        told: Mutex::default(),
     };
     let shared = Arc::new(shared);
     let held: Vec<Planned> = prepared.cases.iter().filter(|c| !under_nextest && is_held(c)).cloned().collect();
@@ -324,7 +326,12 @@ struct Shared {
     fail_fast: bool,
     progress: Arc<Progress>,
     runtime: tokio::runtime::Handle,
+    /// How often each reason has been told in full.
+    told: Mutex<HashMap<String, usize>>,
 }
+
+/// Cases that could not be judged for the same reason are told in full so often, and then in a line each.
+const TOLD_IN_FULL: usize = 3;
 
 impl Shared {
     fn run(&self, case: Planned) -> Result<Completion, Failed> {
@@ -340,6 +347,17 @@ impl Shared {
         if self.fail_fast {
             self.engine.stop("--fail-fast, after the first failure");
         }
-        Err(Failed::from(self.redactor.clean(&judged.evidence)))
+        let evidence = match judged.verdict == Verdict::Error && self.has_been_told(&judged.why) {
+            true => format!("error: {} — as above: {}\n", case.id, crate::redact::excerpt(&judged.why, 200)),
+            false => judged.evidence,
+        };
+        Err(Failed::from(self.redactor.clean(&evidence)))
+    }
+
+    fn has_been_told(&self, why: &str) -> bool {
+        let mut told = self.told.lock().expect("no panic under this lock");
+        let times = told.entry(why.to_owned()).or_default();
+        *times += 1;
+        *times > TOLD_IN_FULL
     }
 }

@@ -5,7 +5,7 @@ use crate::expect::past::Ceiling;
 use crate::expect::{Ground, HeaderCheck, JsonCheck, JsonPath, Pattern, Search, Unit};
 use crate::scenario::check::Checker;
 use crate::scenario::read::{count_of, duration_of, number_of};
-use crate::scenario::schema_words::{misspelt, remote_ref};
+use crate::scenario::schema_words::{misspelt, remote_ref, unknown_format};
 use crate::scenario::tree::Node;
 use crate::stats::history::Predicted;
 use crate::units::{self, Range};
@@ -140,6 +140,11 @@ impl ExpectReader<'_, '_> {
         if let Some((keyword, meant)) = misspelt(schema) {
             let why = format!("the schema has the keyword `{keyword}`, which means nothing, so it would check nothing");
             self.checker.error_with_hint(node.place, "bad-schema", why, format!("did you mean `{meant}`?"));
+            return None;
+        }
+        if let Some(format) = unknown_format(schema) {
+            let why = format!("the schema has the format `{format}`, which nothing checks");
+            self.checker.error_with_hint(node.place, "bad-schema", why, "write a `pattern`".to_owned());
             return None;
         }
         match jsonschema::options().should_validate_formats(true).with_pattern_options(jsonschema::PatternOptions::regex()).build(schema) {
