@@ -43,7 +43,8 @@ const LADDER: &str = "\
 profile (`--profile ci`), the environment (`ROADWORTHY_BASE_URL`, `ROADWORTHY_MODEL`, `ROADWORTHY_API_KEY`, `ROADWORTHY_CONCURRENCY`), flags.
 `roadworthy config` shows the result and where each value comes from. `\"${NAME}\"` and `\"${NAME:-default}\"` are filled in from the
 environment, in the common part and in the chosen profile; whatever a variable brings into a key or a header is shown nowhere. A
-target that lacks a variable is an error only where a case, a load or a judge uses it.
+target that lacks a variable is an error only where a case, a load or a judge uses it. A `ROADWORTHY_BASE_URL` that is set and empty is an
+error: it must not turn into a run on another service.
 ";
 
 fn expectation(word: &Word, out: &mut String) {

@@ -14,7 +14,7 @@ const OF: Key = key(
             key("json", Word, "the value at that path of the answer read as JSON"),
         ]),
     ]),
-    "what to look at; default: the answer",
+    "what to look at; default: the answer; what stands in `<think>` is reasoning",
 );
 const CASE: Key = key("case_sensitive", Bool, "default true");
 
