@@ -3,7 +3,7 @@
 use super::schedule::{Arrivals, Leg};
 use super::{Objective, Of, Shape, Stop, Until, show_ms};
 use crate::record::load::{Found, Level, Tick};
-use crate::stats::dist::beta_quantile;
+use crate::stats::dist::{beta_quantile, upper_rate};
 use crate::stats::trend::{mann_kendall, theil_sen_inflated};
 use crate::units::{Share, show};
 use std::time::Duration;
@@ -337,7 +337,7 @@ pub fn bears(level: &Level, ticks: &[Tick], of: Of, limit: Share, objective: &Ob
     let needed = [200.0, 10.0 * level.target, 3.0 / limit.0.max(1e-9)].into_iter().fold(0.0, f64::max).ceil();
     let proven = n as f64 >= needed;
     let rate = Share(counts.error_rate());
-    let upper = if lost >= n { 1.0 } else { beta_quantile(0.95, lost as f64 + 1.0, (n - lost) as f64) };
+    let upper = upper_rate(lost, n);
     let too_many = if proven { upper > limit.0 } else { rate > limit };
     if too_many {
         let bound = if proven { format!(", at most {} at 95 %", Share(upper)) } else { String::new() };

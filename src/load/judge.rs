@@ -5,7 +5,7 @@ use super::{Ceiling, Metric, Shape, show_ms};
 use crate::expect::past::{self, History, Known};
 use crate::finding::{Finding, Outcome, Topic};
 use crate::record::load::{Level, LoadRecord, Series};
-use crate::stats::dist::beta_quantile;
+use crate::stats::dist::upper_rate;
 use crate::units::{Range, Share};
 
 /// An expectation about a whole load.
@@ -223,7 +223,7 @@ fn error_rate(expectation: &LoadExpectation, level: &Level, max: Share, at: &str
     let counts = level.counts;
     let (n, lost) = (counts.scheduled, counts.scheduled - counts.ok.min(counts.scheduled));
     let rate = Share(counts.error_rate());
-    let upper = if lost >= n { 1.0 } else { beta_quantile(0.95, lost as f64 + 1.0, (n - lost) as f64) };
+    let upper = upper_rate(lost, n);
     let bound = format!("{rate} of {n} requests failed{at} (at most {} at 95 %)", Share(upper));
     let mut found = if n == 0 {
         finding(expectation, Outcome::Unjudgeable, "no request was sent".into())

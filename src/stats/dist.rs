@@ -54,6 +54,11 @@ fn ln_beta(a: f64, b: f64) -> f64 {
     ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b)
 }
 
+/// The one-sided 95 % bound, from above, of a rate of which `lost` of `n` were seen (Clopper and Pearson); 1 when all were.
+pub fn upper_rate(lost: u64, n: u64) -> f64 {
+    if lost >= n { 1.0 } else { beta_quantile(0.95, lost as f64 + 1.0, (n - lost) as f64) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -158,11 +158,18 @@ impl Service {
         let own = own.is_some_and(|(a, b)| a.host() == b.host() && a.port_or_known_default() == b.port_or_known_default());
         let request = if own { self.with_headers(self.client.get(url)) } else { self.client.get(url) };
         let read = async {
-            let response = request.send().await.map_err(|e| chain(&e))?;
+            let mut response = request.send().await.map_err(|e| chain(&e))?;
             if !response.status().is_success() {
                 return Err(format!("status {}", response.status().as_u16()));
             }
-            response.text().await.map_err(|e| chain(&e))
+            let mut bytes = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(|e| chain(&e))? {
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() as u64 > self.target.max_response {
+                    return Err(format!("the page is larger than {} bytes", self.target.max_response));
+                }
+            }
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         tokio::time::timeout(Duration::from_millis(900), read).await.unwrap_or_else(|_| Err("no answer within 0.9 s".into()))
     }
@@ -186,7 +193,9 @@ impl Service {
     }
 
     fn with_headers(&self, mut request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        if let Some(key) = &self.target.api_key {
+        // A header of the same name takes the key's place, as it does in the turns of cases.
+        let told = self.target.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        if let Some(key) = self.target.api_key.as_ref().filter(|_| !told) {
             request = request.bearer_auth(&key.0);
         }
         for (name, value) in &self.target.headers {

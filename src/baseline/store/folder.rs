@@ -71,6 +71,9 @@ impl Folder {
             file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
         }
         file.persist(path).map_err(|e| failed(e.error))?;
+        // The new name, too, must outlive a power cut; not every system lets a folder be opened.
+        #[cfg(unix)]
+        std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
         Ok(())
     }
 }
