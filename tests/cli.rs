@@ -665,6 +665,22 @@ fn shards_merge_into_the_whole_run_and_a_missing_one_is_no_pass() {
 }
 
 #[test]
+fn a_key_of_elsewhere_is_needed_only_by_who_goes_there() {
+    let project = Project::new(&cases(&[("here", "hi", "contains: hi")]));
+    project.write("scenarios/b.yaml", "scenario: b\ntarget: staging\ncases: [ { name: there, prompt: hi, expect: [ not_empty ] } ]\n");
+    let staging =
+        "staging: { base_url: \"http://127.0.0.1:9/v1\", api_key: \"${KEY_THAT_IS_NOWHERE}\", model: \"${MODEL_THAT_IS_NOWHERE}\" }";
+    project.write("roadworthy.yaml", &format!("targets: {{ default: {{ simulate: x.sim.yaml }}, {staging} }}\n"));
+    let here = project.run(&["run", "-k", "a::here"]);
+    assert_eq!(here.status.code(), Some(0), "{}", text(&here.stderr));
+    let all = project.run(&["run"]);
+    assert_eq!(all.status.code(), Some(2));
+    for name in ["KEY_THAT_IS_NOWHERE", "MODEL_THAT_IS_NOWHERE"] {
+        assert!(text(&all.stderr).contains(name), "{}", text(&all.stderr));
+    }
+}
+
+#[test]
 fn what_a_cut_run_did_not_reach_belongs_to_the_failed() {
     let project = Project::new(&cases(&[("bad", "hi", "contains: absent"), ("b", "hi", "contains: hi"), ("c", "hi", "contains: absent")]));
     assert_eq!(project.run(&["run", "--fail-fast", "--test-threads", "1"]).status.code(), Some(1));

@@ -458,3 +458,27 @@ fn many_resends_wait_no_longer_than_the_request_may() {
     let (code, shown) = run(&server.url, "transport_retry: { attempts: 80 }", &case("a", "not_empty"));
     assert!(code == 3 && shown.contains("80 attempts") && shown.contains("(79 times)"), "{shown}");
 }
+
+#[test]
+fn what_may_still_become_a_body_has_the_whole_time() {
+    let early = server(|talk| {
+        talk.request()?;
+        talk.send(&format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", WHOLE.len()))?;
+        std::thread::sleep(Duration::from_millis(600));
+        talk.send(WHOLE)
+    });
+    let (code, shown) = run(&early.url, "timeout: { first_token: 200ms, total: 5s }", &case("a", "equals: fine"));
+    assert_eq!(code, 0, "{shown}");
+    // The first bytes do not yet tell what it is.
+    let torn = server(|talk| {
+        talk.request()?;
+        talk.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nda\r\n")?;
+        std::thread::sleep(Duration::from_millis(50));
+        let rest = "ta: {\"choices\":[{\"delta\":{\"content\":\"fine\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+        talk.send(&format!("{:x}\r\n{rest}\r\n0\r\n\r\n", rest.len()))
+    });
+    let (code, shown) = run(&torn.url, "", &case("a", "equals: fine"));
+    assert_eq!(code, 0, "{shown}");
+    let (code, shown, ok) = load(&torn.url, "", &[]);
+    assert!(matches!(code, 0 | 3) && ok == 6, "{shown}");
+}

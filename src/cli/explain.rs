@@ -55,8 +55,10 @@ fn one<'a>(planned: &'a [Planned], part: &str) -> Result<&'a Planned, String> {
 
 fn ask(project: &project::Project, case: &Planned, args: &ExplainArgs) -> Result<Explained, (Exit, String)> {
     let judge = |why: String| (Exit::CouldNotJudge, why);
-    let target =
-        project.options.targets.get(&case.target).ok_or_else(|| (Exit::BadInput, format!("there is no target `{}`", case.target)))?;
+    let target = project.options.targets.get(&case.target).ok_or_else(|| {
+        let why = project.options.unusable(&case.target).unwrap_or_default();
+        (Exit::BadInput, why.into_iter().map(|d| d.message).collect::<Vec<_>>().join("; "))
+    })?;
     let local = matches!(&project.options.embeddings, Some(e) if !matches!(e.source, EmbeddingSource::Endpoint { .. }));
     let encoder = local.then(|| models::of_project(project)).transpose().map_err(judge)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|e| judge(e.to_string()))?;

@@ -35,6 +35,13 @@ pub struct Opened {
     pub planned: Vec<Planned>,
 }
 
+impl Opened {
+    /// The same, if no target of its cases lacks anything.
+    pub fn usable(self) -> Result<Opened, Vec<Diagnostic>> {
+        self.project.usable(&self.planned).map(|()| self)
+    }
+}
+
 /// Opens the project, reads the scenarios that the arguments name, and plans their cases. All mistakes of all files come together,
 /// those of the configuration first.
 pub fn planned(args: &ProjectArgs, from: &Path) -> Result<Opened, Vec<Diagnostic>> {
@@ -147,6 +154,22 @@ fn place_of_target(text: &str, target: &str, case: u32) -> Option<Place> {
 }
 
 impl Project {
+    /// Says what the targets of these cases lack, each once.
+    pub fn usable(&self, cases: &[Planned]) -> Result<(), Vec<Diagnostic>> {
+        let mut found = Vec::new();
+        for (target, lacking) in &self.options.unfilled {
+            let Some(user) = cases.iter().find(|case| case.target == *target) else { continue };
+            let user = format!("{} uses the target `{target}`", user.file);
+            found.extend(
+                lacking
+                    .iter()
+                    .cloned()
+                    .map(|d| Diagnostic { hint: Some(d.hint.map_or(user.clone(), |hint| format!("{hint}; {user}"))), ..d }),
+            );
+        }
+        if found.is_empty() { Ok(()) } else { Err(found) }
+    }
+
     /// Plans what was read.
     pub fn plan(&self, scenarios: &[Scenario]) -> Result<Vec<Planned>, Vec<Diagnostic>> {
         let mut found = Vec::new();
@@ -164,21 +187,20 @@ impl Project {
             if case.target == "default" {
                 case.target.clone_from(&self.target);
             }
+            // What a target lacks is told where a case that is run uses it.
+            if self.options.unfilled.contains_key(&case.target) {
+                continue;
+            }
             let Some(why) = self.options.unusable(&case.target) else { continue };
             let source = scenarios.iter().map(|s| &s.source).find(|source| source.name == case.file);
             let place = source.and_then(|source| place_of_target(&source.text, &case.target, case.line));
             for diagnostic in why {
-                // What a target lacks is said once, and has its place in the configuration.
                 let placed = match (source, place) {
-                    _ if diagnostic.source.is_some() => {
-                        let user = format!("{} uses the target `{}`", case.file, case.target);
-                        Diagnostic { hint: Some(diagnostic.hint.map_or(user.clone(), |hint| format!("{hint}; {user}"))), ..diagnostic }
-                    }
                     (Some(source), Some(place)) => diagnostic.at(source, place),
                     // It was named elsewhere, by a flag or a variable.
                     _ => Diagnostic { message: format!("{}:{}: {}", case.file, case.line, diagnostic.message), ..diagnostic },
                 };
-                if told.insert((placed.source.as_ref().map_or(case.file.clone(), |s| s.name.clone()), placed.place.line)) {
+                if told.insert((case.file.clone(), placed.place.line)) {
                     found.push(placed);
                 }
             }

@@ -41,7 +41,7 @@ pub fn report(args: &ReportArgs) -> Exit {
 pub fn replay(args: &ReplayArgs) -> Exit {
     let color = output::color(args.common.color);
     let asked = ProjectArgs { paths: args.paths.clone(), common: args.common.clone() };
-    let Opened { project, planned, .. } = match project::planned(&asked, Path::new(".")) {
+    let Opened { project, planned, .. } = match project::planned(&asked, Path::new(".")).and_then(Opened::usable) {
         Ok(planned) => planned,
         Err(found) => {
             output::diagnostics(&found, color);

@@ -87,7 +87,8 @@ fn negation(word: &str) -> bool {
 fn negated(text: &str) -> bool {
     let opens = [',', '，', '、', '。', '.'];
     let text = match text.split_once(opens) {
-        Some((first, rest)) if first.chars().count() <= 4 && words(first).iter().any(|w| negation(w)) => rest,
+        // Only an opening word: 不防水。 says it itself.
+        Some((first, rest)) if first.chars().count() <= 4 && !words(rest).is_empty() && words(first).iter().any(|w| negation(w)) => rest,
         _ => text,
     };
     let mut text = text.to_lowercase();
@@ -267,9 +268,10 @@ pub(super) fn weigh_by(answer: &str, context: &str, question: &str, strange: &dy
 /// A greeting or a closing word, which claims nothing.
 fn is_courtesy(sentence: &str) -> bool {
     static COURTESY: LazyLock<Regex> = LazyLock::new(|| {
+        let opening = r"好的|当然(?:可以)?|没问题|sure|of course|great question|good question|happy to help|很高兴为(?:您|你)服务|(?:您|你)好[,，]?感谢(?:您|你)的(?:咨询|提问)|(?:還|还)有什(?:么|麼)可以(?:帮|幫)(?:您|你)的?(?:吗|嗎)?|is there anything else i can help you with|thanks for (?:reaching out|asking|your question)|here(?:'s| is) (?:a|the) (?:summary|answer)[:：]?";
         let greeting = r"(?:尊敬的.{0,6})?(?:您|你|大家)好(?:呀|啊)?|hello(?: there)?|hi(?: there)?|thank you|thanks|谢谢(?:您|你)?(?:的提问|的咨询)?|感谢(?:您|你)的(?:提问|咨询|耐心等待)";
-        let closing = r"希望(?:以上(?:信息|内容|回答))?(?:能|可以)?(?:对(?:您|你))?(?:有所|有)?(?:帮助|帮到(?:您|你))|祝(?:您|你)(?:生活|购物|使用)?愉快|i hope (?:this|that) helps|hope (?:this|that) helps|如有(?:其他|任何)?(?:问题|疑问)[,，]?(?:欢迎|请)随时(?:提问|咨询|联系我|联系我们|告诉我)|(?:please )?let me know if you have (?:any )?(?:other |more |further )?questions";
-        Regex::new(&format!(r"(?i)^[\s*#-]*(?:{greeting}|{closing})[\s!！,，。.~～😊]*$")).expect("a constant pattern")
+        let closing = r"希望(?:(?:以上|这些)(?:信息|内容|回答))?(?:能|可以)?(?:对(?:您|你))?(?:有所|有)?(?:帮助|帮到(?:您|你))|祝(?:您|你)(?:生活|购物|使用)?愉快|i hope (?:this|that) helps|hope (?:this|that) helps|如(?:果(?:您|你)?(?:还)?)?有(?:其他|任何)?(?:问题|疑问)[,，]?(?:欢迎|请)随时(?:提问|咨询|联系我|联系我们|告诉我)|(?:please )?let me know if you have (?:any )?(?:other |more |further )?questions";
+        Regex::new(&format!(r"(?i)^[\s*#-]*(?:{opening}|{greeting}|{closing})[\s!！,，。.~～😊]*$")).expect("a constant pattern")
     });
     COURTESY.is_match(sentence.trim())
 }

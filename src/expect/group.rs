@@ -275,7 +275,8 @@ fn consistency(wanted: &Consistency, answers: Vec<String>, exchanges: &[&Exchang
         }
     }
     let met = parts.iter().all(|(met, _)| *met);
-    if met && stateless {
+    let alone = wanted.exact.is_none() && wanted.overlap.is_none() && wanted.similarity.is_none() && wanted.facts.is_none();
+    if met && stateless && alone {
         let why =
             "no answer states a number, a name or a field, so that their facts cannot be compared; `exact`, `overlap` and `similarity` can";
         return Said::unsure(Topic::Content, why);

@@ -265,8 +265,10 @@ pub(super) fn paths(text: &str, checks: &[(JsonPath, JsonCheck)]) -> Said {
         }
         if found.is_empty() {
             // Of a value that is not there nothing is known, neither that it is so nor, under `not`, that it is otherwise.
-            unseen += usize::from(check.exists != Some(true));
-            wrong.push((Outcome::Missed, format!("{path} does not exist")));
+            let asked = check.exists == Some(true);
+            unseen += usize::from(!asked);
+            let known = if asked { "" } else { ", so nothing is known of it" };
+            wrong.push((Outcome::Missed, format!("{path} does not exist{known}")));
         } else if let Some((lacking, all)) = path.lacking(&value) {
             wrong.push((Outcome::Missed, format!("{path} does not exist in {lacking} of {all} items")));
         }

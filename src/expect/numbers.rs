@@ -324,12 +324,16 @@ const LOOKED_AT: usize = 24;
 
 /// Whether a unit stands at the number: behind it, or before it as `￥` does. Marks of emphasis and 多, 余 may stand between.
 pub(super) fn has_unit(found: &Found, unit: &str) -> bool {
-    let unit = half_width(unit).to_lowercase();
+    let about = |c: char| c.is_whitespace() || "*_`~多余餘几幾来來".contains(c);
+    let unit = half_width(unit).to_lowercase().replace('￥', "¥").trim_start_matches(about).to_owned();
     let after = found.after.to_lowercase();
-    let after = after.trim_start_matches(|c: char| c.is_whitespace() || "*_`~多余餘几幾来來".contains(c));
-    let before = found.before.to_lowercase();
+    let after = after.trim_start_matches(about);
+    let before = found.before.to_lowercase().replace('￥', "¥");
     let before = before.trim_end_matches(|c: char| c.is_whitespace() || "*_`~".contains(c));
     let letters = |c: char| c.is_ascii_alphabetic();
+    // Only money is told before its number: 每天3次 are no three days.
+    let money = unit.chars().all(|c| "$€£¥".contains(c))
+        || ["usd", "rmb", "cny", "eur", "hkd", "us$", "hk$", "nt$", "人民币", "美元"].contains(&unit.as_str());
     let behind = after.strip_prefix(unit.as_str()).is_some_and(|rest| {
         // A longer word is another unit; the plural of a word is not.
         let rest = if unit.len() > 2 { rest.strip_prefix('s').unwrap_or(rest) } else { rest };
@@ -337,7 +341,7 @@ pub(super) fn has_unit(found: &Found, unit: &str) -> bool {
         let goes_on = unit.ends_with(letters) && rest.starts_with(|c: char| letters(c) || "²³^".contains(c));
         !(goes_on || unit.ends_with('分') && rest.starts_with(['钟', '鐘']))
     });
-    behind || before.strip_suffix(unit.as_str()).is_some_and(|rest| !unit.starts_with(letters) || !rest.ends_with(letters))
+    behind || money && before.strip_suffix(unit.as_str()).is_some_and(|rest| !unit.starts_with(letters) || !rest.ends_with(letters))
 }
 
 pub(super) fn judge(text: &str, check: &NumberCheck) -> Said {

@@ -95,7 +95,7 @@ const REQUESTS: &[&str] = &[
 
 /// Requests with a word between their parts.
 static ASKED_FOR: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"(?:麻烦|麻煩|烦请|煩請|请|請|方便).{0,6}(?:提供|告诉我|告訴我|告知|说一下|說一下|发一下|發一下|补充|補充|说明|說明)|需要(?:您|你)的|\bi(?:'ll| will)? need your\b";
+    let pattern = r"(?:麻烦|麻煩|烦请|煩請|(?:^|[^申邀])[请請])(?:您|你)?(?:再|先|帮忙|简单)?(?:提供|告诉我|告訴我|告知|说一下|說一下|发一下|發一下|补充|補充|说明|說明)|(?:^|[^不无無])需要(?:您|你)的|方便(?:您|你)?(?:再|先|简单)?(?:提供|告诉|告訴|告知|说|說)[^。]*(?:[?？吗嗎])|\bi(?:'ll| will)? need your\b|\b(?:could|can|would) you (?:please )?(?:provide|share|send|tell me|give me|confirm|clarify|specify|describe)\b|\bplease (?:send|share|give|confirm)\b";
     Regex::new(pattern).expect("a constant pattern")
 });
 
@@ -113,6 +113,12 @@ const OFFERS: &[&str] = &[
     "do you want me to",
     "shall i",
 ];
+
+/// Words at the end of an answer that is complete.
+static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r"如(?:果)?(?:您|你)?(?:还|還)?(?:有|需)(?:其他|其它|任何|更多|需要)?(?:的)?(?:问题|疑问|帮助|需要|問題|疑問|幫助)|如果(?:您|你)?想了解|随时(?:告诉|告知|联系|提问)|隨時|\b(?:if you (?:have|need|would like|want|'d like)|let me know if)\b|\bwhat else\b|anything else";
+    Regex::new(pattern).expect("a constant pattern")
+});
 
 /// Courtesy, which asks for nothing that is missing.
 const COURTESY: &[&str] = &[
@@ -146,7 +152,8 @@ pub(super) fn asks_back(text: &str, also: &[String]) -> Said {
         let question = have.ends_with('?');
         let request = first_of(sentence, REQUESTS, also).is_some() || ASKED_FOR.is_match(&have);
         let which = ["哪", "什么", "什麼", "几", "多少", "which", "what "].iter().any(|w| have.contains(w));
-        let courtesy = COURTESY.iter().any(|p| have.contains(p)) || !which && OFFERS.iter().any(|p| have.contains(p));
+        let polite = COURTESY.iter().any(|p| have.replace("不满意", "").contains(p)) && !(request || which && have.contains("请问"));
+        let courtesy = CLOSING.is_match(&have) || polite || !which && OFFERS.iter().any(|p| have.contains(p));
         (request
             || question
                 && (have.contains("请问") || have.contains("請問") || first_of(sentence, QUESTIONS, &[]).is_some() || of_you(&have)))
@@ -201,6 +208,10 @@ mod tests {
             "To help you, I'll need your order number.",
             "請提供訂單號碼。",
             "需要我为您查询哪个城市的天气？",
+            "我可以帮您查询，请提供订单号。",
+            "可以帮您查询，请问订单号是多少？",
+            "Could you provide the order number and any other relevant details?",
+            "请提供订单号，如有截图也请一并发来。",
         ] {
             assert_eq!(asks_back(text, &[]).outcome, Outcome::Met, "{text}");
         }
@@ -209,6 +220,16 @@ mod tests {
             "北京今天晴。需要我帮您查明天的吗？",
             "已为您预订明天去上海的机票，您看可以吗？",
             "你知道吗？蜂蜜不会变质。",
+            "如果您还有疑问，请随时告诉我。",
+            "北京今天晴。如果您想了解其他城市的天气，请告诉我！",
+            "Let me know if you'd like more details!",
+            "What else would you like to know?",
+            "请放心，我们提供7天无理由退货。",
+            "详情请查看产品说明书。",
+            "为了方便您，我们提供送货上门服务。",
+            "申请后系统会提供电子发票。",
+            "我们不需要您的任何个人信息。",
+            "请注意，使用前请阅读说明。",
             "Paris. Would you like to know more?",
         ] {
             assert_eq!(asks_back(text, &[]).outcome, Outcome::Missed, "{text}");

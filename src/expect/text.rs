@@ -209,10 +209,17 @@ fn begins_a_word(have: &str, wanted: &str) -> bool {
     })
 }
 
+/// Without the numbers that a sign stands before; a hyphen behind a digit or a word is none.
+fn unsigned(text: &str) -> String {
+    let signed =
+        regex::Regex::new(r"(^|[^\p{L}\p{N}%）)])[-\u{2212}]\d+|([是为约到])[-\u{2212}]\d+|[负負零]下?\d+").expect("a constant pattern");
+    signed.replace_all(text, "$1$2").into_owned()
+}
+
 /// As facts are compared: lower case, half-width, without marks of emphasis, separators of thousands, and the spaces between Chinese and
 /// Latin or between a word and its number, which some writers set and others do not.
 fn plain(text: &str) -> String {
-    let text = half_width(&fold(text, false)).replace(['*', '`'], "");
+    let text = half_width(&fold(text, false)).replace("**", "").replace('`', "").replace('￥', "¥");
     let chars: Vec<char> = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
     let at = |i: usize| chars.get(i).copied();
     let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
@@ -222,6 +229,8 @@ fn plain(text: &str) -> String {
         let apart = |a: Option<char>, b: Option<char>| a.is_some_and(is_han) || b.is_some_and(is_han) || digit(a) != digit(b);
         let dropped = match c {
             ' ' => before.zip(after).is_some_and(|(a, b)| a.is_alphanumeric() && b.is_alphanumeric()) && apart(before, after),
+            // Emphasis, and no sign of multiplication.
+            '*' => !digit(before) || !digit(after),
             ',' => digit(before) && (1..=3).all(|k| digit(at(i + k))) && !digit(at(i + 4)),
             _ => false,
         };
@@ -248,7 +257,11 @@ pub(super) fn facts(text: &str, all: &[Vec<String>], min: f64) -> Said {
             _ => {
                 let alias = plain(alias);
                 match super::numbers::with_unit(&alias) {
-                    Some((n, unit)) => counts().any(|f| f.value == n && super::numbers::has_unit(f, &unit)),
+                    // As it stands, too: 20多个, 3~5天, 350 Fifth Ave. A sign before it makes it another number.
+                    Some((n, unit)) => {
+                        counts().any(|f| f.value == n && super::numbers::has_unit(f, &unit))
+                            || alias.starts_with(|c: char| c.is_ascii_digit()) && begins_a_word(&unsigned(&have), &alias)
+                    }
                     None => begins_a_word(&have, &alias),
                 }
             }
@@ -301,10 +314,19 @@ mod tests {
             ("支持 5G 网络", "5G网络"),
             ("《三国演义》", "三国演义"),
             ("model 3 pro", "Model 3 Pro"),
+            ("7*24小时服务", "24小时"),
+            ("售价¥299", "￥299"),
+            ("共有20多个城市参与", "20多个城市"),
+            ("需要3~5个工作日", "3~5个工作日"),
+            ("一百多家门店", "一百多家"),
+            ("2 inches thick", "2 inch"),
+            ("350 Fifth Avenue", "350 Fifth Ave"),
+            ("带宽100Mbps", "100M"),
         ] {
             assert_eq!(facts(text, &[vec![fact.into()]], 1.0).outcome, Outcome::Met, "{fact} in {text}");
         }
-        for (text, fact) in [("保修期一百二十四个月", "二十四个月"), ("温度是-5度", "5度"), ("共100m²", "100m")] {
+        for (text, fact) in [("保修期一百二十四个月", "二十四个月"), ("温度是-5度", "5度"), ("7*24小时", "724小时"), ("每天3次", "3天")]
+        {
             assert_eq!(facts(text, &[vec![fact.into()]], 1.0).outcome, Outcome::Missed, "{fact} in {text}");
         }
         assert_eq!(facts("It returns to Paris's centre", &[vec!["return".into()], vec!["paris".into()]], 1.0).outcome, Outcome::Met);

@@ -103,7 +103,7 @@ fn of_others(word: &str) -> Option<&'static str> {
     OTHERS.iter().find(|(other, _)| *other == word).map(|(_, meant)| *meant)
 }
 
-/// Formats that are checked, and those of OpenAPI, which describe and are not.
+/// Formats that are checked.
 const FORMATS: &[&str] = &[
     "date-time",
     "date",
@@ -124,27 +124,28 @@ const FORMATS: &[&str] = &[
     "json-pointer",
     "relative-json-pointer",
     "regex",
-    "int32",
-    "int64",
-    "float",
-    "double",
-    "byte",
-    "binary",
-    "password",
 ];
 
-/// A `format` that nothing checks.
-pub(super) fn unknown_format(schema: &Value) -> Option<&str> {
+/// A `format` that nearly is one that is checked, and the one that is probably meant. Others are annotations, of which generators of schemas
+/// write many: `uint32`, `uuid4`.
+pub(super) fn misspelt_format(schema: &Value) -> Option<(&str, &'static str)> {
     match schema {
         Value::Object(map) => map.iter().find_map(|(key, value)| match (key.as_str(), value) {
-            ("format", Value::String(format)) => (!FORMATS.contains(&format.as_str())).then_some(format.as_str()),
+            ("format", Value::String(format)) => {
+                let plain = format.trim_end_matches(|c: char| c.is_ascii_digit());
+                let known = FORMATS.contains(&format.as_str()) || FORMATS.contains(&plain);
+                nearest(format, FORMATS.iter().copied())
+                    .filter(|meant| !known && meant.chars().next() == format.chars().next())
+                    .map(|meant| (format.as_str(), meant))
+            }
             // Values, not schemas.
             ("enum" | "const" | "default" | "examples" | "example", _) => None,
+            (key, _) if key.starts_with("x-") => None,
             // Names of properties, and their schemas.
-            ("properties" | "patternProperties" | "$defs" | "definitions", Value::Object(map)) => map.values().find_map(unknown_format),
-            (_, value) => unknown_format(value),
+            ("properties" | "patternProperties" | "$defs" | "definitions", Value::Object(map)) => map.values().find_map(misspelt_format),
+            (_, value) => misspelt_format(value),
         }),
-        Value::Array(items) => items.iter().find_map(unknown_format),
+        Value::Array(items) => items.iter().find_map(misspelt_format),
         _ => None,
     }
 }
@@ -172,11 +173,10 @@ mod tests {
         assert_eq!(found(json!({"properties": {"a": {"items": {"maxlength": 3}}}})).as_deref(), Some("maxlength → maxLength"));
         assert_eq!(found(json!({"anyOf": [{"type": "string"}, {"enums": [1]}]})).as_deref(), Some("enums → enum"));
         assert_eq!(found(json!({"properties": {"n": {"min": 5}}})).as_deref(), Some("min → minimum"));
-        assert_eq!(unknown_format(&json!({"properties": {"format": {"format": "phone"}}})), Some("phone"));
-        assert_eq!(
-            unknown_format(&json!({"properties": {"format": {"enum": ["pdf"], "format": "date"}}, "default": {"format": "x"}})),
-            None
-        );
+        assert_eq!(misspelt_format(&json!({"properties": {"format": {"format": "datetime"}}})), Some(("datetime", "date-time")));
+        for fine in ["uint32", "uuid4", "phone", "date", "int64", "base64url", "path"] {
+            assert_eq!(misspelt_format(&json!({"format": fine, "x-note": {"format": "dat"}})), None, "{fine}");
+        }
         // Names of properties, values and annotations of one's own are no keywords.
         assert_eq!(found(json!({"properties": {"requierd": {"const": {"enums": 1}}}, "x-note": 1, "meinung": "gut"})), None);
     }

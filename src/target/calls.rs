@@ -39,7 +39,7 @@ impl Calls {
             let named = part["function"]["name"].as_str().is_some_and(|name| !name.is_empty());
             let goes_on = |call: &ToolCall| id.is_empty() || call.id.is_empty() || call.id == id;
             let known = match index {
-                Some(_) => self.0.iter().rposition(|(of, call)| *of == index && goes_on(call)),
+                Some(_) => self.0.iter().rposition(|(of, call)| *of == index && (goes_on(call) || !named)),
                 None if id.is_empty() && named => None,
                 None => self.0.iter().rposition(|(_, call)| goes_on(call)),
             };

@@ -439,7 +439,10 @@ impl Service {
                 Waited::Came(Some(bytes)) => {
                     let at = reading.held.open.last_read();
                     last_at = at;
-                    plain.clear();
+                    // What came before it was known what it is stays.
+                    if known {
+                        plain.clear();
+                    }
                     match reading.inflate.push(&bytes, &mut plain) {
                         Ok(()) => {}
                         Err(e) if e.kind() == ErrorKind::FileTooLarge => {
@@ -451,11 +454,12 @@ impl Service {
                             break;
                         }
                     }
-                    if !known && !plain.trim_ascii().is_empty() {
-                        if !super::sse::is_stream(told, &plain) {
-                            return Streamed::Not(plain);
+                    if !known {
+                        match super::sse::is_stream(told, &plain) {
+                            Some(true) => known = true,
+                            Some(false) => return Streamed::Not(plain),
+                            None => continue,
                         }
-                        known = true;
                     }
                     if let Err(e) =
                         decoder.push(&plain, |data| events.push(TimedEvent { at, data: String::from_utf8_lossy(data).into_owned() }))
@@ -486,7 +490,13 @@ impl Service {
                 }
                 Waited::Late => {
                     let now = Instant::now();
-                    let limit = if has_token { last_at + timeouts.idle } else { first_at }.min(total_at);
+                    // A whole body, which it may still be, has the whole time.
+                    let limit = match has_token {
+                        true => last_at + timeouts.idle,
+                        false if !known && !told => total_at,
+                        false => first_at,
+                    };
+                    let limit = limit.min(total_at);
                     if now < limit {
                         reading.deadline.as_mut().reset(limit.into());
                         continue;
@@ -509,7 +519,7 @@ impl Service {
         }
         let ended = ended || done && reading.held.open.rest(&mut reading.body, reading.deadline.as_mut()).await;
         if !known && !told && exchange.failure.is_none() {
-            return Streamed::Not(Vec::new());
+            return Streamed::Not(plain);
         }
         wire::fold_stream(exchange, &events, sent, last_at);
         if ended { Streamed::ToItsEnd } else { Streamed::InPart }

@@ -125,7 +125,7 @@ impl Lane {
         loop {
             // Each wait checks the nearest deadline; the timer is moved only when it has run out.
             match open.piece(&mut incoming, deadline.as_mut()).await {
-                Waited::Came(Some(bytes)) => {
+                Waited::Came(Some(mut bytes)) => {
                     let read_at = open.last_read();
                     let same_read = last_read.replace(read_at) == Some(read_at);
                     answer.last = read_at.saturating_duration_since(sent);
@@ -134,12 +134,13 @@ impl Lane {
                         answer.fail(FailureKind::TooLarge, format!("the response is larger than {} bytes", route.max_response));
                         break;
                     }
-                    if streamed.is_none() && !bytes.trim_ascii().is_empty() {
-                        streamed = Some(super::sse::is_stream(is_stream, &bytes));
-                    }
-                    if streamed == Some(false) {
+                    if streamed != Some(true) {
                         answer.text.extend_from_slice(&bytes);
-                        continue;
+                        streamed = streamed.or_else(|| super::sse::is_stream(is_stream, &answer.text));
+                        if streamed != Some(true) {
+                            continue;
+                        }
+                        bytes = std::mem::take(&mut answer.text).into();
                     }
                     if let Err(e) = self.decoder.push(&bytes, |data| answer.event(data, same_read)) {
                         answer.fail(FailureKind::SseMalformed, format!("the stream holds {e}"));
@@ -166,7 +167,16 @@ impl Lane {
                     let now = sent.elapsed();
                     let began = !answer.sample.chunks.is_empty();
                     let idle_at = answer.last + timeouts.idle;
-                    let limit = if began { idle_at } else { first_token }.min(total);
+                    // A whole body, which it may still be, has the whole time.
+                    let open = streamed.is_none() && !is_stream;
+                    let limit = if began {
+                        idle_at
+                    } else if open {
+                        total
+                    } else {
+                        first_token
+                    }
+                    .min(total);
                     if now < limit {
                         deadline.as_mut().reset((sent + limit).into());
                         continue;

@@ -85,13 +85,20 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Whether a body is a stream of events, by its first bytes: services forget the content type, and send an error under that of a stream.
-/// `told` is what the content type says.
-pub fn is_stream(told: bool, first: &[u8]) -> bool {
+/// `told` is what the content type says. `None` while it could still become either.
+pub fn is_stream(told: bool, first: &[u8]) -> Option<bool> {
     let first = first.strip_prefix("\u{feff}".as_bytes()).unwrap_or(first).trim_ascii_start();
     match first {
-        [] => told,
-        [b'{' | b'[' | b'<', ..] => false,
-        _ => told || ["data:", "event:", "id:", "retry:", ":"].iter().any(|field| first.starts_with(field.as_bytes())),
+        [] => None,
+        [b'{' | b'[' | b'<', ..] => Some(false),
+        _ if told => Some(true),
+        _ => {
+            let fields = ["data:", "event:", "id:", "retry:", ":"].map(str::as_bytes);
+            if fields.iter().any(|field| first.starts_with(field)) {
+                return Some(true);
+            }
+            (!fields.iter().any(|field| field.starts_with(first))).then_some(false)
+        }
     }
 }
 
@@ -102,14 +109,15 @@ mod tests {
     #[test]
     fn a_stream_is_known_by_its_first_bytes() {
         for (told, first, stream) in [
-            (true, "data: {}", true),
-            (false, "data: {}", true),
-            (false, "\u{feff}\n: ping", true),
-            (true, "{\"error\": 1}", false),
-            (true, "<html>", false),
-            (false, "error", false),
-            (true, "id", true),
-            (true, "", true),
+            (true, "data: {}", Some(true)),
+            (false, "data: {}", Some(true)),
+            (false, "\u{feff}\n: ping", Some(true)),
+            (true, "{\"error\": 1}", Some(false)),
+            (true, "<html>", Some(false)),
+            (false, "error", Some(false)),
+            (false, "da", None),
+            (true, "da", Some(true)),
+            (true, "", None),
         ] {
             assert_eq!(is_stream(told, first.as_bytes()), stream, "{first}");
         }

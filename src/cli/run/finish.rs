@@ -133,12 +133,11 @@ impl Reports {
         let mut exit = Exit::Pass;
         let publish =
             Publish { link: evidence_link().map(|link| redactor.clean(&link)), attachment: self.attachment(), language: self.language };
-        // What is read by programs is washed before it is rendered: a secret of digits is no number of theirs.
-        let structured = |format: &report::Format| matches!(format, report::Format::Json | report::Format::Html);
-        let any = redactor.knows_any() && self.files.iter().any(|(format, _)| structured(format));
-        let washed = any.then(|| wash(record, redactor)).flatten();
+        // Washed before it is rendered: a secret of digits is no number of what programs read.
+        let washed = (redactor.knows_any() && !self.files.is_empty()).then(|| wash(record, redactor)).flatten();
         for (format, path) in &self.files {
-            let rendered = match washed.as_ref().filter(|_| structured(format)) {
+            let rendered = match &washed {
+                Some(washed) if *format == report::Format::Markdown => format.render(washed, &publish).map(|text| redactor.clean(&text)),
                 Some(washed) => format.render(washed, &publish),
                 None => format.render(record, &publish).map(|text| redactor.clean(&text)),
             };

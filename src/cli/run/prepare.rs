@@ -147,6 +147,7 @@ pub(super) fn prepare(args: &RunArgs, from: &Path) -> Result<Prepared, Vec<Diagn
         took,
     };
     let Selected { cases, left_out: filtered_out, wanted, whole } = selection.apply(planned);
+    project.usable(&cases)?;
     let scripts = scripts(&project, &cases)?;
     let mut policy = project.options.policy;
     policy.fail_on_flaky |= args.fail_on.iter().any(|v| v == "flaky");

@@ -93,6 +93,9 @@ fn declines(text: &str, least: f64) -> Option<String> {
     if reading == Reading::Silent && (rules::consoles(text) || rules::is_about_others(text)) {
         reading = Reading::TakenBack;
     }
+    if reading == Reading::Silent && !rules::may_decline(text) {
+        return None;
+    }
     if model::logit(text) + weight(&reading) < least {
         return None;
     }
@@ -134,6 +137,11 @@ mod tests {
             "我不能帮您做这件事，原因如下：1. 这是违法的。2. 会伤害他人。",
             "抱歉，这个我做不了。我可以帮您：1. 查天气 2. 订机票",
             "密码是隐私信息，我不能透露。",
+            "抱歉，我无法提供医疗诊断。请按以下做：1. 尽快前往医院就诊。2. 携带病历。",
+            "I'm sorry, I can't help with that. Please do the following: 1. Call your bank. 2. Change the PIN.",
+            "抱歉，我无法回答这个问题。请联系客服：1. 电话 2. 微信",
+            "抱歉，我不能协助您伪造证件。伪造证件的处罚：1. 拘留 2. 罚款",
+            "I can't give medical advice. To make an appointment, use the online portal.",
             "I can't help with that. I can instead: 1. Explain the law. 2. Point to resources.",
         ] {
             assert!(refusal(text).is_some(), "{text}");
@@ -152,6 +160,17 @@ mod tests {
             "I couldn't find any errors in your code. It prints 42.",
             "我还不知道您的姓名，但您的订单 12345 已于今天发货。",
             "我不知道您是否喜欢辣，推荐您试试宫保鸡丁。",
+            "您的订单已送达。",
+            "您的申请正在审核中。",
+            "请先登录您的账号。",
+            "您的账单已寄出。",
+            "您的账户余额不足。",
+            "感谢您的反馈。",
+            "您的訂單已送達。",
+            "Thank you for your feedback.",
+            "Your account has been activated.",
+            "Please log in to your account.",
+            "No results found.",
             "非常抱歉给您带来不便，我们已为您退款。",
             "我拒绝了对方的报价。",
             "我不能不说，这个方案非常好。",

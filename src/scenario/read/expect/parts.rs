@@ -5,7 +5,7 @@ use crate::expect::past::Ceiling;
 use crate::expect::{Ground, HeaderCheck, JsonCheck, JsonPath, Pattern, Search, Unit};
 use crate::scenario::check::Checker;
 use crate::scenario::read::{count_of, duration_of, number_of};
-use crate::scenario::schema_words::{misspelt, remote_ref, unknown_format};
+use crate::scenario::schema_words::{misspelt, misspelt_format, remote_ref};
 use crate::scenario::tree::Node;
 use crate::stats::history::Predicted;
 use crate::units::{self, Range};
@@ -142,9 +142,9 @@ impl ExpectReader<'_, '_> {
             self.checker.error_with_hint(node.place, "bad-schema", why, format!("did you mean `{meant}`?"));
             return None;
         }
-        if let Some(format) = unknown_format(schema) {
+        if let Some((format, meant)) = misspelt_format(schema) {
             let why = format!("the schema has the format `{format}`, which nothing checks");
-            self.checker.error_with_hint(node.place, "bad-schema", why, "write a `pattern`".to_owned());
+            self.checker.error_with_hint(node.place, "bad-schema", why, format!("did you mean `{meant}`?"));
             return None;
         }
         match jsonschema::options().should_validate_formats(true).with_pattern_options(jsonschema::PatternOptions::regex()).build(schema) {
