@@ -116,7 +116,7 @@ const OFFERS: &[&str] = &[
 
 /// Words at the end of an answer that is complete.
 static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"如(?:果)?(?:您|你)?(?:还|還)?(?:有|需)(?:其他|其它|任何|更多|需要)?(?:的)?(?:问题|疑问|帮助|需要|問題|疑問|幫助)|如果(?:您|你)?想了解|随时(?:告诉|告知|联系|提问)|隨時|\b(?:if you (?:have|need|would like|want|'d like)|let me know if)\b|\bwhat else\b|anything else";
+    let pattern = r"如(?:果)?(?:您|你)?(?:还|還)?(?:有|需)(?:其他|其它|任何|更多|需要)?(?:的)?(?:问题|疑问|帮助|需要|問題|疑問|幫助)|如果(?:您|你)?想了解|随时(?:告诉|告知|联系|提问)|隨時|\b(?:if you (?:have|need|would like|want|'d like)|let me know if)\b|有(?:什么|什麼|啥|哪些)[^。?]{0,8}(?:帮|幫|为|為|效劳)(?:到|助)?(?:您|你)?|\bwhat else\b|anything else|\bhow (?:can|may) i (?:help|assist)\b|\bwhat can i do for you\b";
     Regex::new(pattern).expect("a constant pattern")
 });
 
@@ -221,6 +221,11 @@ mod tests {
             "已为您预订明天去上海的机票，您看可以吗？",
             "你知道吗？蜂蜜不会变质。",
             "如果您还有疑问，请随时告诉我。",
+            "您好！很高兴为您服务，请问有什么可以帮您？",
+            "請問有什麼可以幫您？",
+            "您好，请问有什么我可以帮助您的吗？",
+            "Hello! How can I help you today?",
+            "Hi there! What can I do for you?",
             "北京今天晴。如果您想了解其他城市的天气，请告诉我！",
             "Let me know if you'd like more details!",
             "What else would you like to know?",

@@ -82,7 +82,7 @@ impl Live {
         };
         let why = if level.stable == Some(false) { format!(" ({})", level.why) } else { String::new() };
         self.say(&format!(
-            "{} {}: {borne}{} ok, {} not, {:.2} answers/s, {:.1} tokens/s, ttft p95 {}, e2e p95 {}{why}",
+            "{} {}: {borne}{} ok, {} failed, {:.2} answers/s, {:.1} tokens/s, ttft p95 {}, e2e p95 {}{why}",
             level.target,
             self.unit,
             level.counts.ok,
