@@ -469,6 +469,18 @@ fn what_may_still_become_a_body_has_the_whole_time() {
     });
     let (code, shown) = run(&early.url, "timeout: { first_token: 200ms, total: 5s }", &case("a", "equals: fine"));
     assert_eq!(code, 0, "{shown}");
+    let (code, shown, ok) = load(&early.url, "timeout: { first_token: 200ms, total: 5s }", &[]);
+    assert!(matches!(code, 0 | 3) && ok == 6, "{shown}");
+    // And so has the rest of what has shown itself to be one.
+    let halves = server(|talk| {
+        talk.request()?;
+        let (first, rest) = WHOLE.split_at(10);
+        talk.send(&format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{first}", WHOLE.len()))?;
+        std::thread::sleep(Duration::from_millis(600));
+        talk.send(rest)
+    });
+    let (code, shown, ok) = load(&halves.url, "timeout: { first_token: 200ms, total: 5s }", &[]);
+    assert!(matches!(code, 0 | 3) && ok == 6, "{shown}");
     // The first bytes do not yet tell what it is.
     let torn = server(|talk| {
         talk.request()?;

@@ -66,10 +66,6 @@ pub(super) fn refuses(text: &str, also: &[String]) -> Said {
 
 /// Asks without a question mark.
 const REQUESTS: &[&str] = &[
-    "请提供",
-    "请补充",
-    "请说明",
-    "请告诉我",
     "需要更多",
     "还需要知道",
     "please provide",
@@ -80,10 +76,6 @@ const REQUESTS: &[&str] = &[
     "需要您补充",
     "需要你提供",
     "需要你补充",
-    "请您提供",
-    "请您补充",
-    "请您告知",
-    "请告知",
     "please clarify",
     "please tell me",
     "let me know",
@@ -128,7 +120,6 @@ const COURTESY: &[&str] = &[
     "可以帮你",
     "帮到您",
     "帮到你",
-    "anything else",
     "any other",
     "any more questions",
     "如有",
@@ -141,7 +132,8 @@ const COURTESY: &[&str] = &[
     "can i assist",
     "how are you",
     "do you like",
-    "满意",
+    "满意吗",
+    "满意么",
     "喜欢吗",
     "为什么不",
 ];
@@ -152,7 +144,7 @@ pub(super) fn asks_back(text: &str, also: &[String]) -> Said {
         let question = have.ends_with('?');
         let request = first_of(sentence, REQUESTS, also).is_some() || ASKED_FOR.is_match(&have);
         let which = ["哪", "什么", "什麼", "几", "多少", "which", "what "].iter().any(|w| have.contains(w));
-        let polite = COURTESY.iter().any(|p| have.replace("不满意", "").contains(p)) && !(request || which && have.contains("请问"));
+        let polite = COURTESY.iter().any(|p| have.contains(p)) && !(request || which && have.contains("请问"));
         let courtesy = CLOSING.is_match(&have) || polite || !which && OFFERS.iter().any(|p| have.contains(p));
         (request
             || question

@@ -32,6 +32,16 @@ pub enum Api {
     Completions,
 }
 
+impl Api {
+    /// Below the base URL.
+    pub fn route(self) -> &'static str {
+        match self {
+            Api::Chat => "chat/completions",
+            Api::Completions => "completions",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timeouts {
     pub connect: Duration,

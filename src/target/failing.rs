@@ -29,6 +29,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     plainly(parts.pop().unwrap_or_default())
 }
 
+/// What the body of a refusal says in words, in the shapes of OpenAI, of flat errors and of FastAPI.
+pub fn says(body: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(body).ok()?;
+    [&value["error"]["message"], &value["message"], &value["detail"]].into_iter().find_map(|told| told.as_str().map(str::to_owned))
+}
+
 /// Why no connection came about, in words that name the service.
 pub fn unreachable(failure: Failure, base_url: &str) -> Failure {
     let Failure { kind, message: why } = failure;

@@ -1,24 +1,21 @@
 //! One request over HTTP, with every time taken where bytes leave the socket, before parsing.
 
-use super::failing::{broken, chain, unreachable};
+use super::failing::{broken, chain, says, unreachable};
 use super::inflate::Inflate;
 use super::limits::Limiter;
 use super::open::{STALE_WITHIN, Waited};
-use super::pool::{Held, Pool};
-use super::sse::Decoder;
-use super::wire::{self, TimedEvent, fail};
-use crate::exchange::{Exchange, Failure, FailureKind, TransportRetry};
-use crate::options::{Address, Api, Target};
+use super::patience::Patience;
+use super::pool::Pool;
+use super::reading::{Reading, Streamed};
+use super::wire::{self, fail};
+use crate::exchange::{Exchange, FailureKind, TransportRetry};
+use crate::options::{Address, Target};
 use crate::redact::Redactor;
-use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue};
 use serde_json::{Map, Value};
-use std::io::ErrorKind;
-use std::pin::Pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::time::Sleep;
 
 /// A service that is ready to be asked.
 #[derive(Debug)]
@@ -55,15 +52,6 @@ pub struct Request<'a> {
     pub total: Duration,
     /// Statuses that are the answer asked for, and so no reason to ask again.
     pub accept: &'a [u16],
-}
-
-/// What became of a stream.
-enum Streamed {
-    /// The connection can serve again.
-    ToItsEnd,
-    InPart,
-    /// It is an ordinary body, and begins so.
-    Not(Vec<u8>),
 }
 
 enum Sent {
@@ -176,11 +164,7 @@ impl Service {
 
     /// The address requests go to.
     pub fn endpoint(&self) -> String {
-        let route = match self.target.api {
-            Api::Chat => "chat/completions",
-            Api::Completions => "completions",
-        };
-        format!("{}/{route}", self.base_url)
+        format!("{}/{}", self.base_url, self.target.api.route())
     }
 
     /// A plain GET with the target's headers, for probes.
@@ -293,16 +277,13 @@ impl Service {
         let mut http = held.route.request(exchange.request.0.clone().into());
         http.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         http.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        let timeouts = &self.target.timeouts;
-        // Without a stream the head of the response comes with the whole answer.
-        let first_token = if request.stream { timeouts.first_token.min(request.total) } else { request.total };
         let sent = Instant::now();
-        let mut deadline = std::pin::pin!(tokio::time::sleep_until((sent + first_token).into()));
+        let patience = Patience { timeouts: &self.target.timeouts, total: request.total, sent };
+        let mut deadline = std::pin::pin!(tokio::time::sleep_until((sent + patience.head(request.stream)).into()));
         let response = match held.open.head(http, deadline.as_mut()).await {
             Waited::Came(response) => response,
             Waited::Late => {
-                let kind = if first_token == request.total { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
-                fail(exchange, kind, format!("no response within {}", crate::units::show(first_token)));
+                exchange.failure = Some(patience.headless(request.stream));
                 return Sent::Complete;
             }
             Waited::Broke(why) => {
@@ -324,11 +305,12 @@ impl Service {
             body: response.into_body(),
             held,
             deadline,
-            sent,
+            patience,
+            max_response: self.target.max_response,
         };
         let mut begun = Vec::new();
         if (is_stream || request.stream) && (200..300).contains(&status) {
-            match self.read_stream(exchange, &mut reading, request, is_stream).await {
+            match reading.stream(exchange, is_stream).await {
                 Streamed::ToItsEnd => {
                     self.pool.keep(reading.held);
                     return Sent::Complete;
@@ -337,7 +319,7 @@ impl Service {
                 Streamed::Not(bytes) => begun = bytes,
             }
         }
-        let body = match self.read_body(&mut reading, begun, request.total).await {
+        let body = match reading.whole(begun).await {
             Ok(body) => body,
             Err((failure, partial)) => {
                 exchange.answer = wire::clip(&String::from_utf8_lossy(&partial));
@@ -354,10 +336,7 @@ impl Service {
         let text = String::from_utf8_lossy(&body);
         exchange.answer = wire::clip(&text);
         exchange.timing.e2e = Some(ended.saturating_duration_since(sent));
-        let says = serde_json::from_str::<Value>(&text)
-            .ok()
-            .and_then(|v| v["error"]["message"].as_str().or(v["message"].as_str()).map(str::to_owned));
-        let says = says.map(|m| format!(": {}", crate::redact::excerpt(&self.redactor.clean(&m), 160))).unwrap_or_default();
+        let says = says(&text).map(|m| format!(": {}", crate::redact::excerpt(&self.redactor.clean(&m), 160))).unwrap_or_default();
         let elsewhere = exchange.header("location").filter(|_| (300..400).contains(&status));
         let elsewhere = elsewhere.map(|to| format!("; it points to {to}, and redirects are not followed")).unwrap_or_default();
         // The commonest slip in an address.
@@ -388,141 +367,6 @@ impl Service {
             503 if when.unavailable && wait.is_some() => Sent::TryAgain("status 503 with Retry-After".into(), wait),
             _ => Sent::Complete,
         }
-    }
-
-    fn too_large(&self) -> Failure {
-        Failure { kind: FailureKind::TooLarge, message: format!("the response is larger than {} bytes", self.target.max_response) }
-    }
-
-    /// Reads a body, of which `body` has come already.
-    async fn read_body(&self, reading: &mut Reading<'_>, mut body: Vec<u8>, total: Duration) -> Result<Vec<u8>, (Failure, Vec<u8>)> {
-        let failed = |kind, message| Failure { kind, message };
-        reading.deadline.as_mut().reset((reading.sent + total).into());
-        loop {
-            let (unpacked, last) = match reading.held.open.piece(&mut reading.body, reading.deadline.as_mut()).await {
-                Waited::Came(None) => (reading.inflate.end(&mut body), true),
-                Waited::Came(Some(bytes)) => (reading.inflate.push(&bytes, &mut body), false),
-                Waited::Broke(why) => {
-                    return Err((failed(FailureKind::ConnReset, format!("the connection broke inside the body: {why}")), body));
-                }
-                Waited::Late => return Err((failed(FailureKind::TotalTimeout, "the body was not complete in time".into()), body)),
-            };
-            match unpacked {
-                Ok(()) if last => return Ok(body),
-                Ok(()) => {}
-                Err(e) if e.kind() == ErrorKind::FileTooLarge => return Err((self.too_large(), body)),
-                Err(e) => {
-                    let message = format!("the body is no whole gzip, though its header says so: {e}");
-                    return Err((failed(FailureKind::JsonMalformed, message), body));
-                }
-            }
-        }
-    }
-
-    /// Reads a stream into the exchange. `told`: the content type says that it is one.
-    async fn read_stream(&self, exchange: &mut Exchange, reading: &mut Reading<'_>, request: &Request<'_>, told: bool) -> Streamed {
-        let timeouts = &self.target.timeouts;
-        let sent = reading.sent;
-        let total_at = sent + request.total;
-        let first_at = sent + timeouts.first_token;
-        let mut decoder = Decoder::default();
-        let mut events: Vec<TimedEvent> = Vec::new();
-        let mut plain = Vec::new();
-        let mut known = false;
-        let mut has_token = false;
-        let mut parsed = 0;
-        let mut last_at = reading.held.open.last_read();
-        let mut done = false;
-        let mut ended = false;
-        while !done {
-            match reading.held.open.piece(&mut reading.body, reading.deadline.as_mut()).await {
-                Waited::Came(Some(bytes)) => {
-                    let at = reading.held.open.last_read();
-                    last_at = at;
-                    // What came before it was known what it is stays.
-                    if known {
-                        plain.clear();
-                    }
-                    match reading.inflate.push(&bytes, &mut plain) {
-                        Ok(()) => {}
-                        Err(e) if e.kind() == ErrorKind::FileTooLarge => {
-                            exchange.failure.get_or_insert(self.too_large());
-                            break;
-                        }
-                        Err(e) => {
-                            fail(exchange, FailureKind::SseMalformed, format!("the stream is no gzip, though its header says so: {e}"));
-                            break;
-                        }
-                    }
-                    if !known {
-                        match super::sse::is_stream(told, &plain) {
-                            Some(true) => known = true,
-                            Some(false) => return Streamed::Not(plain),
-                            None => continue,
-                        }
-                    }
-                    if let Err(e) =
-                        decoder.push(&plain, |data| events.push(TimedEvent { at, data: String::from_utf8_lossy(data).into_owned() }))
-                    {
-                        fail(exchange, FailureKind::SseMalformed, format!("the stream holds {e}"));
-                        break;
-                    }
-                    // Events are parsed after the stream; only the wait for the first token needs to know what they are.
-                    while !has_token && parsed < events.len() {
-                        has_token = wire::is_token(&events[parsed].data);
-                        parsed += 1;
-                        if has_token {
-                            // From here on silence is what counts; later the timer is moved only when it has run out.
-                            reading.deadline.as_mut().reset((at + timeouts.idle).min(total_at).into());
-                        }
-                    }
-                    done = events.last().is_some_and(|e| e.data.trim() == "[DONE]");
-                }
-                Waited::Came(None) => {
-                    ended = true;
-                    break;
-                }
-                Waited::Broke(why) => {
-                    if !events.iter().any(|e| wire::is_end(&e.data)) {
-                        fail(exchange, FailureKind::ConnReset, format!("the connection broke inside the stream: {why}"));
-                    }
-                    break;
-                }
-                Waited::Late => {
-                    let now = Instant::now();
-                    // A whole body, which it may still be, has the whole time.
-                    let limit = match has_token {
-                        true => last_at + timeouts.idle,
-                        false if !known && !told => total_at,
-                        false => first_at,
-                    };
-                    let limit = limit.min(total_at);
-                    if now < limit {
-                        reading.deadline.as_mut().reset(limit.into());
-                        continue;
-                    }
-                    // Whoever holds the stream open after its last word has answered all the same.
-                    if events.iter().any(|e| wire::is_end(&e.data)) {
-                        break;
-                    }
-                    let (kind, message) = if now >= total_at {
-                        (FailureKind::TotalTimeout, format!("the answer was not complete within {}", crate::units::show(request.total)))
-                    } else if has_token {
-                        (FailureKind::IdleTimeout, format!("the stream stalled: nothing for {}", crate::units::show(timeouts.idle)))
-                    } else {
-                        (FailureKind::TtftTimeout, format!("no token within {}", crate::units::show(timeouts.first_token)))
-                    };
-                    fail(exchange, kind, message);
-                    break;
-                }
-            }
-        }
-        let ended = ended || done && reading.held.open.rest(&mut reading.body, reading.deadline.as_mut()).await;
-        if !known && !told && exchange.failure.is_none() {
-            return Streamed::Not(plain);
-        }
-        wire::fold_stream(exchange, &events, sent, last_at);
-        if ended { Streamed::ToItsEnd } else { Streamed::InPart }
     }
 
     /// True when the service still takes connections, by the way that requests take.
@@ -558,16 +402,6 @@ fn blames_usage(body: &str) -> bool {
     let details = value["detail"].as_array().into_iter().flatten();
     let details = details.flat_map(|d| d["loc"].as_array().into_iter().flatten().chain([&d["msg"]]));
     told.into_iter().chain(details).filter_map(Value::as_str).any(names)
-}
-
-/// A response whose body is on its way.
-struct Reading<'a> {
-    held: Held,
-    body: Incoming,
-    inflate: Inflate,
-    deadline: Pin<&'a mut Sleep>,
-    /// When the request was written.
-    sent: Instant,
 }
 
 #[cfg(test)]

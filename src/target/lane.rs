@@ -1,8 +1,9 @@
 //! One connection of a load: requests one after the other, every time taken where bytes leave the socket.
 
 use super::brief::{self, Finish};
-use super::failing::broken;
+use super::failing::{broken, says};
 use super::open::{Open, STALE_WITHIN, Waited};
+use super::patience::{Patience, Stage};
 use super::route::Route;
 use super::sse::Decoder;
 use super::wire::clip;
@@ -77,7 +78,6 @@ impl Lane {
     }
 
     async fn once(&mut self, parcel: &Parcel<'_>, sample: &mut Sample) -> Option<Stale> {
-        let total = parcel.total;
         let route = self.route.clone();
         let open = self.open.as_mut()?;
         if !open.ready(route.timeouts.connect).await {
@@ -87,10 +87,8 @@ impl Lane {
         let request = route.request(parcel.body.clone());
         let sent = Instant::now();
         sample.sent = sent;
-        let timeouts = &route.timeouts;
-        // Without a stream the head of the response comes with the whole answer.
-        let first_token = if parcel.stream { timeouts.first_token.min(total) } else { total };
-        let deadline = tokio::time::sleep_until((sent + first_token).into());
+        let patience = Patience { timeouts: &route.timeouts, total: parcel.total, sent };
+        let deadline = tokio::time::sleep_until((sent + patience.head(parcel.stream)).into());
         tokio::pin!(deadline);
         let response = match open.head(request, deadline.as_mut()).await {
             Waited::Came(response) => response,
@@ -100,8 +98,8 @@ impl Lane {
             }
             Waited::Late => {
                 sample.done = sent.elapsed();
-                let kind = if first_token == total { FailureKind::TotalTimeout } else { FailureKind::HeaderTimeout };
-                sample.failed = Some(failure(kind, None, &format!("no response within {}", crate::units::show(first_token))));
+                let Failure { kind, message } = patience.headless(parcel.stream);
+                sample.failed = Some(failure(kind, None, &message));
                 return None;
             }
         };
@@ -164,36 +162,23 @@ impl Lane {
                     break;
                 }
                 Waited::Late => {
-                    let now = sent.elapsed();
-                    let began = !answer.sample.chunks.is_empty();
-                    let idle_at = answer.last + timeouts.idle;
-                    // A whole body, which it may still be, has the whole time.
-                    let open = streamed.is_none() && !is_stream;
-                    let limit = if began {
-                        idle_at
-                    } else if open {
-                        total
-                    } else {
-                        first_token
-                    }
-                    .min(total);
-                    if now < limit {
-                        deadline.as_mut().reset((sent + limit).into());
+                    let now = Instant::now();
+                    let stage = match (answer.sample.chunks.is_empty(), streamed.unwrap_or(is_stream)) {
+                        (false, _) => Stage::Tokens(sent + answer.last),
+                        (true, true) => Stage::Stream,
+                        (true, false) => Stage::Whole,
+                    };
+                    let until = patience.until(stage);
+                    if now < until {
+                        deadline.as_mut().reset(until.into());
                         continue;
                     }
                     // Whoever holds the stream open after its last word has answered all the same.
-                    if answer.finish {
-                        break;
+                    if !answer.finish {
+                        let Failure { kind, message } = patience.over(stage, now);
+                        answer.fail(kind, message);
+                        answer.last = now.saturating_duration_since(sent);
                     }
-                    let (kind, message) = if now >= total {
-                        (FailureKind::TotalTimeout, format!("the answer was not complete within {}", crate::units::show(total)))
-                    } else if began {
-                        (FailureKind::IdleTimeout, format!("the stream stalled: nothing for {}", crate::units::show(timeouts.idle)))
-                    } else {
-                        (FailureKind::TtftTimeout, format!("no token within {}", crate::units::show(timeouts.first_token)))
-                    };
-                    answer.fail(kind, message);
-                    answer.last = now;
                     break;
                 }
             }
@@ -291,10 +276,7 @@ impl Answer<'_> {
         }
         if !(200..300).contains(&self.status) {
             let text = clip(&String::from_utf8_lossy(&self.text));
-            let says = serde_json::from_str::<serde_json::Value>(&text)
-                .ok()
-                .and_then(|v| v["error"]["message"].as_str().or(v["message"].as_str()).map(str::to_owned))
-                .unwrap_or(text);
+            let says = says(&text).unwrap_or(text);
             self.sample.failed = None;
             return self.fail(FailureKind::Http, format!("status {}: {says}", self.status));
         }

@@ -2,7 +2,7 @@
 
 use super::open::{Open, Stamped};
 use crate::exchange::{Failure, FailureKind};
-use crate::options::{Address, Api, Target, Timeouts};
+use crate::options::{Address, Target, Timeouts};
 use crate::redact::Redactor;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -46,11 +46,7 @@ impl Route {
     /// Resolves the address once. Errors name the kind of failure.
     pub async fn new(target: &Target, base_url: &str, ca: Option<&[u8]>) -> Result<Route, Failure> {
         let wrong = |message: String| failed(FailureKind::Send, message);
-        let route = match target.api {
-            Api::Chat => "chat/completions",
-            Api::Completions => "completions",
-        };
-        let url = format!("{base_url}/{route}");
+        let url = format!("{base_url}/{}", target.api.route());
         let url = reqwest::Url::parse(&url).map_err(|e| wrong(format!("`{base_url}` is not an address: {e}")))?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = url.port_or_known_default().unwrap_or(80);
