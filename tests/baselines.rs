@@ -94,7 +94,11 @@ fn history_passes_what_is_unchanged_and_catches_what_is_slower() {
     let refused = project.run(&["baseline", "update"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("history is what passed"), "{}", said(&refused));
-    assert_eq!(project.run(&["baseline", "diff"]).status.code(), Some(1));
+    let diff = project.run(&["baseline", "diff"]);
+    assert_eq!(diff.status.code(), Some(1));
+    let shown = text(&diff.stdout);
+    assert!(!shown.lines().any(|line| line.starts_with("fine") && line.contains("; miss ")), "over its limit is not fine: {shown}");
+    assert!(shown.contains("slower  pace::steady e2e") || shown.contains("over    pace::steady e2e"), "{shown}");
 
     // Judged again from the record, without a request: the same verdict.
     let mut journals: Vec<_> = std::fs::read_dir(project.dir.path().join("runs")).unwrap().map(|e| e.unwrap().path()).collect();

@@ -84,6 +84,7 @@ fn a_replay_judges_anew_and_never_sends() {
     let stricter = project.run(&closed);
     assert_eq!(stricter.status.code(), Some(1));
     assert!(text(&stricter.stdout).contains("answer is not `goodbye`"));
+    assert!(text(&stricter.stderr).contains("changed verdicts: 1\n  a::one: pass → fail"), "{}", text(&stricter.stderr));
     project.write("scenarios/a.yaml", &cases(&[("one", "hello again", "not_empty"), ("two", "new", "not_empty")]));
     let changed = project.run(&closed);
     assert_eq!(changed.status.code(), Some(3));
@@ -443,14 +444,14 @@ fn init_writes_what_runs_and_keeps_what_is_there() {
 #[test]
 fn check_warns_of_what_is_unwise() {
     let project = Project::new(
-        "scenario: a\ncases:\n  - name: fact\n    prompt: 北京到上海的距离\n    params: { temperature: 0.9 }\n    expect: [ numbers: 1213, latency: { ttfb: 1s } ]\n  - name: thin\n    prompt: hi\n    repeat: 10\n    pass_rate: 95%\n    expect: [ not_empty ]\n  - { name: alike, prompt: hi, expect: [ similar: { to: [hello] } ] }\n",
+        "scenario: a\ncases:\n  - name: fact\n    prompt: 北京到上海的距离\n    params: { temperature: 0.9 }\n    expect: [ numbers: 1213, latency: { ttfb: 1s } ]\n  - name: thin\n    prompt: hi\n    repeat: 10\n    pass_rate: 95%\n    expect: [ not_empty ]\n  - { name: alike, prompt: hi, expect: [ similar: { to: [hello] } ] }\n  - { name: rate, prompt: hi, repeat: 5, expect: [ error_rate: 1% ] }\n  - { name: golden, prompt: hi, expect: [ golden: { file: nowhere.txt } ] }\n",
     );
     project
         .write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml } }\nenvironment: { gpu: L4 }\nproduction: { gpu: A100 }\n");
     let output = project.run(&["check"]);
     assert_eq!(output.status.code(), Some(0));
     let shown = text(&output.stderr);
-    for code in ["warm-facts", "thin-pass-rate", "ttfb", "short-prompts", "unlike-production", "negation"] {
+    for code in ["warm-facts", "thin-pass-rate", "thin-error-rate", "no-golden", "ttfb", "short-prompts", "unlike-production", "negation"] {
         assert!(shown.contains(&format!("warning[{code}]")), "{code} is missing in {shown}");
     }
 }
@@ -662,6 +663,47 @@ fn shards_merge_into_the_whole_run_and_a_missing_one_is_no_pass() {
     assert_eq!(codes, [Some(0); 4]);
     let merged = project.run(&["merge", "few/1", "few/2", "few/3", "few/4", "--out", "merged2"]);
     assert!(merged.status.success() && text(&merged.stdout).contains("1 case judged: 1 pass"), "{}", text(&merged.stdout));
+}
+
+#[test]
+fn a_secret_of_digits_leaves_every_report_readable() {
+    let project = Project::new(&cases(&[("one", "tell 179566 now", "not_empty")]));
+    project.write("roadworthy.yaml", "targets: { default: { simulate: x.sim.yaml, headers: { X-Auth-Id: \"179566\" } } }\n");
+    // Every number of a time near it would hold it.
+    let run = project.run(&[
+        "run",
+        "--seed",
+        "1795661",
+        "--json",
+        "o.json",
+        "--ctrf",
+        "o.ctrf",
+        "--html",
+        "o.html",
+        "--junit",
+        "o.xml",
+        "--markdown",
+        "o.md",
+    ]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let read = |name: &str| std::fs::read_to_string(project.dir.path().join(name)).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&read("o.json")).unwrap();
+    assert!(record.to_string().contains("tell [secret] now"), "{record}");
+    assert!(serde_json::from_str::<serde_json::Value>(&read("o.ctrf")).is_ok());
+    for name in ["o.json", "o.ctrf", "o.html", "o.xml", "o.md"] {
+        assert!(!read(name).contains("tell 179566"), "{name}");
+    }
+    assert_eq!(project.run(&["report"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_refused_request_says_whose_key_it_was() {
+    let project = Project::new(&cases(&[("one", "hi", "not_empty")]));
+    project.write("x.sim.yaml", &format!("api_key: right\n{SIM}"));
+    let without = text(&project.run(&["run"]).stdout);
+    assert!(without.contains("no key was sent, as `api_key` is not set"), "{without}");
+    let wrong = project.command(&["run"]).env("ROADWORTHY_API_KEY", "wrong-key").output().unwrap();
+    assert!(text(&wrong.stdout).contains("the key comes from environment ROADWORTHY_API_KEY"), "{}", text(&wrong.stdout));
 }
 
 #[test]

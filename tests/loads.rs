@@ -142,6 +142,29 @@ fn an_interrupt_reports_what_there_is() {
 }
 
 #[test]
+fn a_signal_is_heard_between_two_loads() {
+    let p = project("");
+    p.write("late.sim.yaml", "simulated: x\nready_after: 60s\nrules: [ { answer: one } ]\n");
+    p.write(
+        "roadworthy.yaml",
+        "targets:\n  default: { simulate: x.sim.yaml }\n  late: { simulate: late.sim.yaml, ready: { timeout: 50s } }\n",
+    );
+    let load = |name: &str, target: &str| {
+        format!(
+            "  - {{ name: {name}, target: {target}, prompt: x, shape: {{ constant: {{ users: 1, requests: 2 }} }}, expect: [ {{ error_rate: 1% }} ] }}\n"
+        )
+    };
+    p.write("loads.yaml", &format!("scenario: x\nloads:\n{}{}", load("first", "default"), load("second", "late")));
+    let child = p.command(&["loads.yaml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(5000));
+    let began = std::time::Instant::now();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130), "{}", text(&out.stderr));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
 fn what_a_service_says_of_people_stays_out_of_the_record() {
     let p = project("  - { when: { times: 1 }, answer: ok }\n  - { fault: { status: 500, message: call 13812345678 } }\n");
     let (out, load) = p.load(&["--users", "2", "--requests", "10", "--prompt", "x"]);
@@ -300,7 +323,15 @@ loads:
     let found = &record["cases"][0]["load"]["found"];
     assert_eq!((found["last_stable"].as_f64(), found["first_unstable"].as_f64()), (Some(6.0), Some(8.0)), "{found}");
     assert_eq!(record["cases"][1]["load"]["levels"][0]["target"], 3.0);
-    assert_eq!(record["cases"][1]["load"]["periods"].as_array().unwrap().len(), 2);
+    let soak = &record["cases"][1]["load"];
+    let periods = soak["periods"].as_array().unwrap();
+    assert_eq!(periods.len(), 2);
+    // A steady service gives in each period what it gives over all.
+    let whole = soak["levels"][0]["figures"]["output_tps"].as_f64().unwrap();
+    for period in periods {
+        let told = period["figures"]["output_tps"].as_f64().unwrap();
+        assert!((0.7..1.3).contains(&(told / whole)), "{told} beside {whole}");
+    }
     let q: Value = serde_json::from_str(&std::fs::read_to_string(p.dir.path().join("q.json")).unwrap()).unwrap();
     let round = &q["qianfan_compat"]["rounds"][0];
     assert_eq!((round["SuccessRate"].as_f64(), round["user_num"].as_f64()), (Some(100.0), Some(2.0)));
